@@ -1,0 +1,130 @@
+package graphdriver
+
+import (
+	"context"
+	"errors"
+	"io"
+)
+
+// A ProtoDriver stores layers: trees of files, each with at most one parent,
+// that can be seen as one merged tree.
+//
+// Life cycle of a layer:
+//
+//	Create or CreateReadWrite → Get → (files are changed in dir) → Put → Remove
+//
+// Layers that are the parent of others are not written any more. Ids are chosen
+// by the caller: letters, digits, '-' and '_', at most 128. Calls for different
+// ids may run at the same time; the caller serialises those for one id.
+// NaiveDiff makes a full Driver of any ProtoDriver.
+type ProtoDriver interface {
+	// Create makes an empty layer above parent ("" for none) that will be
+	// filled once by ApplyDiff. ErrExists, ErrNotFound (parent).
+	Create(ctx context.Context, id, parent string) error
+
+	// CreateReadWrite makes the writable layer of a container.
+	// Unknown options are an error that names them.
+	CreateReadWrite(ctx context.Context, id, parent string, opts map[string]string) error
+
+	// Remove deletes a layer with its files. Removing an absent layer is not an
+	// error. A layer that is in use by Get is unmounted first.
+	Remove(ctx context.Context, id string) error
+
+	// Get makes the merged tree of a layer visible and returns its absolute
+	// path. Calls are counted: each needs one Put.
+	Get(ctx context.Context, id string) (dir string, err error)
+
+	// Put gives back one Get; the last one unmounts. A Put without a Get
+	// unmounts what a former process left mounted.
+	Put(ctx context.Context, id string) error
+
+	// Exists tells whether a layer is there, whole or not.
+	Exists(ctx context.Context, id string) bool
+
+	// Status gives name-value pairs for `info`.
+	Status() [][2]string
+
+	// Metadata gives the driver's own facts on a layer for `inspect`, such as
+	// UpperDir. ErrNotFound.
+	Metadata(ctx context.Context, id string) (map[string]string, error)
+
+	// Cleanup unmounts everything; called once, at the end.
+	Cleanup() error
+}
+
+// A Driver also turns layers into tar streams and back. Whiteouts in the
+// streams are AUFS' (".wh.NAME", ".wh..wh..opq"), as image-spec demands.
+type Driver interface {
+	ProtoDriver
+
+	// Diff gives the changes of a layer against its parent as an uncompressed tar.
+	Diff(ctx context.Context, id string) (io.ReadCloser, error)
+
+	// Changes lists what Diff would hold, sorted by path.
+	Changes(ctx context.Context, id string) ([]Change, error)
+
+	// ApplyDiff fills an empty layer from an uncompressed tar and gives the
+	// number of bytes of the files in it. After an error the caller removes the layer.
+	// Entries that would leave the layer's root are an error (ErrBreakout).
+	ApplyDiff(ctx context.Context, id string, diff io.Reader) (size int64, err error)
+
+	// DiffSize is the number of bytes of files that the layer adds to its parent.
+	DiffSize(ctx context.Context, id string) (int64, error)
+}
+
+// Change is one difference between a layer and its parent.
+type Change struct {
+	Path string // absolute within the layer
+	Kind ChangeKind
+}
+
+// ChangeKind is numbered as in the API: 0 modified, 1 added, 2 deleted.
+type ChangeKind int
+
+// The kinds of change.
+const (
+	Modified ChangeKind = iota
+	Added
+	Deleted
+)
+
+// Capabilities tells what a caller may do to go faster.
+type Capabilities struct {
+	// IndependentLayers: the files of a layer do not depend on its parents,
+	// so layers of one image may be applied in any order and in parallel.
+	IndependentLayers bool
+	// ReadOnlyRoot: Get gives a tree that is not to be written for layers made by Create.
+	ReadOnlyRoot bool
+}
+
+// Capable is implemented by drivers that have Capabilities to declare.
+type Capable interface {
+	Capabilities() Capabilities
+}
+
+// Lister is implemented by drivers that can name all their layers, for the
+// search for what nobody owns.
+type Lister interface {
+	List(ctx context.Context) ([]string, error)
+}
+
+// Options is what every driver is opened with.
+type Options struct {
+	// Home is the driver's own folder in the data root. It is made if missing.
+	Home string
+	// Options are the user's --storage-opt, "driver.key" → value.
+	Options map[string]string
+}
+
+// New opens a driver. ErrNotSupported when the host or the file system of Home
+// cannot have it: then another may be tried.
+type New func(Options) (Driver, error)
+
+// The errors that callers tell apart.
+var (
+	ErrNotSupported = errors.New("graph driver not supported here")
+	ErrExists       = errors.New("layer exists")
+	ErrNotFound     = errors.New("no such layer")
+	ErrBreakout     = errors.New("archive entry leaves its root")
+	ErrTooLarge     = errors.New("archive unpacks beyond the limit")
+)
