@@ -1,0 +1,142 @@
+// Package hostinfo finds out what the host is and what its kernel can do for
+// containers.
+package hostinfo
+
+import (
+	"bufio"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Host is what does not change while the host is up.
+type Host struct {
+	Name            string // node name
+	KernelVersion   string
+	Machine         string // as uname -m: x86_64
+	OperatingSystem string // PRETTY_NAME of os-release(5)
+	OSVersion       string // VERSION_ID of os-release(5)
+	CPUs            int    // usable by this process
+	MemoryBytes     int64
+	Cgroup          Cgroup
+	Seccomp         bool // the kernel can filter system calls
+	AppArmor        bool
+	SELinux         bool
+}
+
+// Cgroup tells which hierarchies the host has and what they can limit.
+type Cgroup struct {
+	Version        int // 1 also for hybrid hosts, whose controllers are in v1 hierarchies
+	Memory         bool
+	Swap           bool
+	OOMKillDisable bool
+	CPUShares      bool
+	CPUQuota       bool
+	CPUSet         bool
+	Pids           bool
+	BlockIO        bool
+}
+
+// Read looks at the host. What can't be read is left empty.
+func Read() Host {
+	h := Host{CPUs: runtime.NumCPU(), OperatingSystem: "<unknown>"}
+	var uts unix.Utsname
+	if unix.Uname(&uts) == nil {
+		h.Name = unix.ByteSliceToString(uts.Nodename[:])
+		h.KernelVersion = unix.ByteSliceToString(uts.Release[:])
+		h.Machine = unix.ByteSliceToString(uts.Machine[:])
+	}
+	var si unix.Sysinfo_t
+	if unix.Sysinfo(&si) == nil {
+		h.MemoryBytes = int64(uint64(si.Totalram) * uint64(si.Unit))
+	}
+	for _, path := range []string{"/etc/os-release", "/usr/lib/os-release"} {
+		if f, err := os.Open(path); err == nil {
+			release := osRelease(bufio.NewScanner(f))
+			f.Close()
+			if name := release["PRETTY_NAME"]; name != "" {
+				h.OperatingSystem = name
+			}
+			h.OSVersion = release["VERSION_ID"]
+			break
+		}
+	}
+	h.Cgroup = readCgroup("/sys/fs/cgroup")
+	h.Seccomp = exists("/proc/sys/kernel/seccomp/actions_avail")
+	h.AppArmor = exists("/sys/kernel/security/apparmor")
+	h.SELinux = exists("/sys/fs/selinux/enforce")
+	return h
+}
+
+// osRelease parses os-release(5): NAME=value lines, the value in shell quotes or bare.
+func osRelease(lines *bufio.Scanner) map[string]string {
+	values := map[string]string{}
+	for lines.Scan() {
+		key, value, ok := strings.Cut(strings.TrimSpace(lines.Text()), "=")
+		if !ok || strings.HasPrefix(key, "#") {
+			continue
+		}
+		if unquoted, err := strconv.Unquote(value); err == nil {
+			value = unquoted
+		}
+		values[key] = strings.Trim(value, "'")
+	}
+	return values
+}
+
+func readCgroup(root string) Cgroup {
+	var fs unix.Statfs_t
+	if unix.Statfs(root, &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC {
+		controllers, _ := os.ReadFile(filepath.Join(root, "cgroup.controllers"))
+		has := func(name string) bool { return contains(strings.Fields(string(controllers)), name) }
+		return Cgroup{
+			Version: 2, Memory: has("memory"), Swap: has("memory") && exists("/proc/swaps"),
+			CPUShares: has("cpu"), CPUQuota: has("cpu"), CPUSet: has("cpuset"), Pids: has("pids"), BlockIO: has("io"),
+		}
+	}
+	file := func(path ...string) bool { return exists(filepath.Join(append([]string{root}, path...)...)) }
+	return Cgroup{
+		Version:        1,
+		Memory:         file("memory", "memory.limit_in_bytes"),
+		Swap:           file("memory", "memory.memsw.limit_in_bytes"),
+		OOMKillDisable: file("memory", "memory.oom_control"),
+		CPUShares:      file("cpu", "cpu.shares"),
+		CPUQuota:       file("cpu", "cpu.cfs_quota_us"),
+		CPUSet:         file("cpuset", "cpuset.cpus"),
+		Pids:           file("pids"),
+		BlockIO:        file("blkio"),
+	}
+}
+
+// IPForwarding tells whether the host forwards IPv4 packets now.
+func IPForwarding() bool {
+	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_forward")
+	return err == nil && strings.TrimSpace(string(text)) == "1"
+}
+
+// OpenFiles counts the descriptors of this process.
+func OpenFiles() int {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return -1
+	}
+	return len(entries)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func contains(list []string, want string) bool {
+	for _, have := range list {
+		if have == want {
+			return true
+		}
+	}
+	return false
+}

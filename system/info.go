@@ -1,0 +1,121 @@
+package system
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/moby/moby/api/types/registry"
+	"github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/api/types/system"
+
+	"github.com/jobengine/engine/engine"
+	"github.com/jobengine/engine/internal/hostinfo"
+	"github.com/jobengine/engine/internal/version"
+	"github.com/jobengine/engine/jobs"
+)
+
+const indexServer = "https://index.docker.io/v1/"
+
+func (s *System) info(ctx context.Context, _ *engine.Job, _ jobs.InfoIn) (jobs.InfoOut, error) {
+	running, paused, stopped := s.Containers.Counts()
+	cg := s.host.Cgroup
+	runtimes := map[string]system.RuntimeWithStatus{}
+	for _, name := range s.Runtime.Drivers(ctx) {
+		runtimes[name] = system.RuntimeWithStatus{Runtime: system.Runtime{Path: name}}
+	}
+	return jobs.InfoOut{Info: system.Info{
+		ID:                s.EngineID,
+		Containers:        running + paused + stopped,
+		ContainersRunning: running,
+		ContainersPaused:  paused,
+		ContainersStopped: stopped,
+		Images:            s.Images.Count(),
+		Driver:            s.StorageDriver,
+		DriverStatus:      s.Graph.Status(),
+		Plugins: system.PluginsInfo{
+			Volume: []string{}, Network: []string{"host", "null"}, Log: []string{"json-file", "none"},
+		},
+		MemoryLimit:        cg.Memory,
+		SwapLimit:          cg.Swap,
+		CPUCfsPeriod:       cg.CPUQuota,
+		CPUCfsQuota:        cg.CPUQuota,
+		CPUShares:          cg.CPUShares,
+		CPUSet:             cg.CPUSet,
+		PidsLimit:          cg.Pids,
+		IPv4Forwarding:     hostinfo.IPForwarding(),
+		Debug:              s.Debug,
+		NFd:                hostinfo.OpenFiles(),
+		OomKillDisable:     cg.OOMKillDisable,
+		NGoroutines:        runtime.NumGoroutine(),
+		SystemTime:         time.Now().UTC().Format(time.RFC3339Nano),
+		LoggingDriver:      s.LogDriver,
+		CgroupDriver:       "cgroupfs",
+		CgroupVersion:      strconv.Itoa(cg.Version),
+		NEventsListener:    s.Events.Subscribers(),
+		KernelVersion:      s.host.KernelVersion,
+		OperatingSystem:    s.host.OperatingSystem,
+		OSVersion:          s.host.OSVersion,
+		OSType:             runtime.GOOS,
+		Architecture:       s.host.Machine,
+		IndexServerAddress: indexServer,
+		RegistryConfig: &registry.ServiceConfig{
+			InsecureRegistryCIDRs: []netip.Prefix{},
+			IndexConfigs: map[string]*registry.IndexInfo{
+				"docker.io": {Name: "docker.io", Mirrors: []string{}, Secure: true, Official: true},
+			},
+			Mirrors: []string{},
+		},
+		NCPU:               s.host.CPUs,
+		MemTotal:           s.host.MemoryBytes,
+		DockerRootDir:      s.DataRoot,
+		HTTPProxy:          os.Getenv("HTTP_PROXY"),
+		HTTPSProxy:         os.Getenv("HTTPS_PROXY"),
+		NoProxy:            os.Getenv("NO_PROXY"),
+		Name:               s.host.Name,
+		Labels:             append([]string{}, s.Labels...),
+		ServerVersion:      version.Version,
+		Runtimes:           runtimes,
+		DefaultRuntime:     s.ExecDriver,
+		Swarm:              swarm.Info{LocalNodeState: swarm.LocalNodeStateInactive},
+		LiveRestoreEnabled: s.LiveRestore,
+		RuncCommit:         system.Commit{ID: linked("github.com/opencontainers/runc")},
+		SecurityOptions:    s.securityOptions(),
+		CDISpecDirs:        []string{},
+		Warnings:           s.warnings(),
+	}}, nil
+}
+
+func (s *System) securityOptions() []string {
+	options := []string{}
+	if hostinfo.SeccompBuilt && s.host.Seccomp {
+		options = append(options, "name=seccomp,profile=builtin")
+	}
+	if s.host.Cgroup.Version == 2 {
+		options = append(options, "name=cgroupns")
+	}
+	return options
+}
+
+// warnings lists what a user should know about: what the host or this build lacks.
+func (s *System) warnings() []string {
+	list := append([]string{}, s.Warnings...)
+	add := func(missing bool, text string) {
+		if missing {
+			list = append(list, "WARNING: "+text)
+		}
+	}
+	cg := s.host.Cgroup
+	add(!hostinfo.SeccompBuilt, "No seccomp support: this build (without the tag seccomp) runs containers without a system call filter")
+	add(hostinfo.SeccompBuilt && !s.host.Seccomp, "No seccomp support: the kernel cannot filter system calls")
+	add(!cg.Memory, "No memory limit support")
+	add(cg.Memory && !cg.Swap, "No swap limit support")
+	add(!cg.CPUShares, "No cpu shares support")
+	add(!cg.CPUQuota, "No cpu cfs quota support")
+	add(!cg.CPUSet, "No cpuset support")
+	add(!cg.Pids, "No pids limit support")
+	return list
+}

@@ -1,0 +1,32 @@
+package system
+
+import "context"
+
+// Containers is what system needs of the containers.
+type Containers interface {
+	// Counts tells how many containers run, are paused, and are neither.
+	Counts() (running, paused, stopped int)
+}
+
+// Images is what system needs of the images.
+type Images interface {
+	// Count is the number of images, unnamed ones included.
+	Count() int
+}
+
+// Graph is what system needs of the graph driver.
+type Graph interface {
+	Status() [][2]string
+}
+
+// Events is what system needs of the event bus.
+type Events interface {
+	// Subscribers counts those who listen now.
+	Subscribers() int
+}
+
+// Runtime is what system needs of the supervisor.
+type Runtime interface {
+	// Drivers names the exec drivers.
+	Drivers(ctx context.Context) []string
+}

@@ -1,0 +1,43 @@
+package system
+
+import (
+	"github.com/jobengine/engine/engine"
+	"github.com/jobengine/engine/internal/hostinfo"
+	"github.com/jobengine/engine/jobs"
+)
+
+// Config is what the noun is told at boot.
+type Config struct {
+	EngineID      string // durable identity of this data root
+	DataRoot      string
+	StorageDriver string
+	ExecDriver    string
+	LogDriver     string
+	APIVersion    string // newest that is served
+	MinAPIVersion string
+	Labels        []string
+	Debug         bool
+	LiveRestore   bool
+	Warnings      []string // what boot found out
+
+	Containers Containers
+	Images     Images
+	Graph      Graph
+	Events     Events
+	Runtime    Runtime
+}
+
+// System answers for the engine as a whole.
+type System struct {
+	Config
+	host hostinfo.Host
+}
+
+// New makes the noun.
+func New(cfg Config) *System { return &System{Config: cfg, host: hostinfo.Read()} }
+
+// Install registers the jobs of the system.
+func (s *System) Install(eng *engine.Engine) {
+	jobs.Version.Register(eng, s.version)
+	jobs.Info.Register(eng, s.info)
+}
