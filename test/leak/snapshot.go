@@ -1,0 +1,118 @@
+package leak
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strings"
+)
+
+// Snapshot is all of the machine that a test could leave something in: for
+// each kind, what exists (an identity) and how to call it in a report.
+type Snapshot map[string]map[string]string
+
+// Take looks at the machine. The named folders are listed one level deep.
+func Take(dirs ...string) Snapshot {
+	s := Snapshot{}
+	add := func(kind, id, text string) {
+		if s[kind] == nil {
+			s[kind] = map[string]string{}
+		}
+		s[kind][id] = text
+	}
+	for _, p := range processes() {
+		if p.Pid != os.Getpid() {
+			add("process", p.key(), p.String()+" in "+firstCgroup(p))
+		}
+		for _, kind := range []string{"net", "mnt", "pid", "ipc", "uts"} {
+			if ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", p.Pid, kind)); err == nil {
+				add("namespace", ns, fmt.Sprintf("namespace %s of %s", ns, p))
+			}
+		}
+	}
+	for i, m := range mounts() {
+		// The same place may be mounted over twice.
+		add("mount", fmt.Sprintf("%s#%d", m, count(mounts()[:i], m)), m.String())
+	}
+	for _, top := range hierarchies() {
+		for _, dir := range dirsBelow(top) {
+			add("cgroup", dir, "cgroup "+dir)
+		}
+	}
+	for _, i := range list("/sys/class/net") {
+		add("interface", i, "interface "+i)
+	}
+	for _, n := range list("/run/netns") {
+		add("netns", n, "named network namespace "+n)
+	}
+	for _, cmd := range [][]string{{"nft", "list", "ruleset"}, {"iptables-save"}, {"ip6tables-save"}} {
+		for _, line := range output(cmd) {
+			add("rule", cmd[0]+" "+line, cmd[0]+": "+line)
+		}
+	}
+	for _, dir := range dirs {
+		for _, name := range list(dir) {
+			path := filepath.Join(dir, name)
+			add("file", path, "file "+path)
+		}
+	}
+	return s
+}
+
+func firstCgroup(p process) string {
+	line, _, _ := strings.Cut(p.Cgroup, "\n")
+	return line
+}
+
+func count(all []mount, m mount) (n int) {
+	for _, x := range all {
+		if x == m {
+			n++
+		}
+	}
+	return n
+}
+
+func list(dir string) []string {
+	entries, _ := os.ReadDir(dir)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// output gives the lines of a listing without its packet counters and dates.
+func output(cmd []string) []string {
+	b, err := exec.Command(cmd[0], cmd[1:]...).Output()
+	if err != nil {
+		return nil // not on this machine
+	}
+	text := regexp.MustCompile(`\[\d+:\d+\]|packets \d+ bytes \d+`).ReplaceAllString(string(b), "")
+	var lines []string
+	for _, line := range strings.Split(text, "\n") {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// Compare lists what is there now and was not before. With only, just what it
+// matches is reported: for a machine on which others work.
+func Compare(before, now Snapshot, only *regexp.Regexp) []string {
+	var found []string
+	for kind, things := range now {
+		for id, text := range things {
+			if _, was := before[kind][id]; was || (only != nil && !only.MatchString(text)) {
+				continue
+			}
+			found = append(found, text)
+		}
+	}
+	sort.Strings(found)
+	return found
+}
