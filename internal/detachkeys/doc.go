@@ -1,0 +1,3 @@
+// Package detachkeys reads what a user types at a terminal and notices the keys
+// that leave it, such as ctrl-p ctrl-q.
+package detachkeys
