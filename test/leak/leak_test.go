@@ -119,7 +119,7 @@ func TestCompareReportsEveryKind(t *testing.T) {
 			t.Cleanup(func() { os.Remove(group) })
 		}},
 		{"interface", "interface engleak0", true, func(t *testing.T) {
-			command(t, "ip", "link", "add", "engleak0", "type", "dummy")
+			command(t, "ip", "link", "add", "engleak0", "type", "veth", "peer", "name", "engleak1")
 			t.Cleanup(func() { command(t, "ip", "link", "del", "engleak0") })
 		}},
 		{"rule", "engine_leaktest", true, func(t *testing.T) {

@@ -1,0 +1,95 @@
+# engine: a container engine that speaks the Docker API. `make help` lists what can be made.
+
+SHELL    := /bin/bash
+GO       ?= go
+TAGS     := seccomp netgo osusergo
+VERSION  := github.com/jobengine/engine/internal/version
+COMMIT   := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+STAMP    := $(shell git log -1 --format=%cI 2>/dev/null || date -u +%FT%TZ)
+STATIC   := -s -w -extldflags -static
+LDFLAGS  := $(STATIC) -X $(VERSION).GitCommit=$(COMMIT) -X $(VERSION).BuildTime=$(STAMP)
+SEALED   := builtins/sealed/engine-supervisor
+FUZZTIME ?= 10s
+PREFIX   ?= /usr/local
+ROUNDS   ?= 15
+
+# glibc warns at static linking that getpwnam and the like want its shared parts; nothing of ours calls them.
+QUIET_LD := 2> >(grep -v -E 'statically linked applications requires at runtime|in function .*(getaddrinfo|getpw|getgr|dlopen)|^\# |^/usr/bin/ld: ' >&2)
+
+.PHONY: help build sealed test unit system check fuzz bench parity demo install clean deps deps-test
+
+## help: this list
+help:
+	@sed -n 's/^## \([a-z-]*\): /  \1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+## build: bin/engine, static, with the sealed supervisor inside
+build: deps
+	@mkdir -p bin $(dir $(SEALED))
+	@$(GO) build -trimpath -tags '$(TAGS)' -ldflags '$(STATIC)' -o bin/engine-supervisor ./cmd/engine-supervisor $(QUIET_LD)
+	@cmp -s bin/engine-supervisor $(SEALED) || cp bin/engine-supervisor $(SEALED)
+	@$(GO) build -trimpath -tags '$(TAGS) sealed' -ldflags '$(LDFLAGS)' -o bin/engine . $(QUIET_LD)
+	@echo "build: bin/engine, $$(du -h --apparent-size bin/engine | cut -f1) ($(COMMIT))"
+
+## test: everything, as root: unit tests, drivers, the whole system, parity with dockerd, and that nothing is left behind
+test: deps-test build check
+	@echo "test: unit and conformance tests"
+	$(GO) test -tags '$(TAGS)' ./...
+	@$(MAKE) --no-print-directory system
+	@$(MAKE) --no-print-directory parity
+	@echo "test: all passed"
+
+## unit: the tests that need no root and no binary
+unit:
+	$(GO) test -tags '$(TAGS)' ./...
+
+## system: the tests on bin/engine (needs root), with the leak check around them
+system: deps-test bin/engine
+	@echo "test: the real binary, with the leak check around it"
+	@$(GO) build -o bin/leakcheck ./test/leakcheck
+	@before=$$(mktemp) && trap 'rm -f $$before' EXIT && bin/leakcheck snapshot $$before && \
+	$(GO) test -tags 'system' -count=1 -timeout 20m ./test/ && \
+	bin/leakcheck compare $$before
+
+## parity: the same commands against Debian's dockerd and against bin/engine, compared
+parity: deps-test bin/engine
+	@$(GO) build -o bin/parity ./test/parity
+	@bin/parity $(PARITY)
+
+## check: formatting, vet, staticcheck, the import rules
+check:
+	@unformatted=$$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l); \
+	[ -z "$$unformatted" ] || { echo "gofmt wants to change:"; echo "$$unformatted"; exit 1; }
+	$(GO) vet -tags '$(TAGS)' ./...
+	$(GO) vet -tags '$(TAGS) system' ./test/...
+	$(GO) test -tags '$(TAGS)' -run 'TestArch|TestImport|TestPackage' .
+	@scripts/staticcheck.sh '$(TAGS)'
+
+## fuzz: every fuzz target for FUZZTIME (default 10s)
+fuzz:
+	@GO='$(GO)' scripts/fuzz.sh '$(TAGS)' '$(FUZZTIME)'
+
+## bench: ratios to dockerd and bare runc, in one run (needs root)
+bench: deps-test bin/engine
+	@$(GO) build -o bin/bench ./bench
+	@bin/bench -rounds $(ROUNDS) $(BENCH)
+
+## demo: a first look: builds, runs a container, execs into it, serves a page, cleans up (needs root)
+demo:
+	@scripts/demo.sh
+
+## install: bin/engine to PREFIX/bin (default /usr/local)
+install: build
+	install -D -m 755 bin/engine $(DESTDIR)$(PREFIX)/bin/engine
+
+## clean: what the other targets made
+clean:
+	rm -rf bin $(SEALED) test/parity/.cache
+
+bin/engine:
+	@$(MAKE) --no-print-directory build
+
+deps:
+	@scripts/deps.sh build
+
+deps-test:
+	@scripts/deps.sh test
