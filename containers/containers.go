@@ -1,0 +1,109 @@
+package containers
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/jobengine/engine/graphdriver"
+	"github.com/jobengine/engine/internal/durable"
+)
+
+// Config is what the noun is made of. All fields without a remark are needed.
+type Config struct {
+	Root     string // the data root
+	ExecRoot string
+
+	Graph       graphdriver.Driver
+	GraphDriver string // its name, for inspect
+
+	Images  Images
+	Runtime Runtime
+	Events  Events
+
+	ExecDriver      string            // of the exec drivers; "" is "native"
+	DefaultLog      string            // log driver of containers that name none; "" is "json-file"
+	DefaultLogOpts  map[string]string // may be nil
+	CgroupParent    string            // "" is "engine"
+	StopTimeout     int               // seconds; 0 is 10
+	Seccomp         bool              // whether the exec driver can load a seccomp filter
+	SeccompDisabled bool              // the user wants no default filter
+
+	FS  durable.FS     // nil is durable.OS
+	Log *logrus.Logger // nil is logrus' standard logger
+}
+
+// Containers is all containers of the engine.
+type Containers struct {
+	cfg     Config
+	dir     string // of the records
+	graph   graphdriver.Driver
+	images  Images
+	runtime Runtime
+	events  Events
+	fsys    durable.FS
+	log     *logrus.Logger
+	host    *host
+
+	index index
+	execs execs
+
+	life   context.Context // ends when the noun is closed
+	close  context.CancelFunc
+	exited sync.WaitGroup // handlers of exits
+}
+
+// New loads the records. Restore must be called before verbs are.
+func New(cfg Config) (*Containers, error) {
+	if cfg.ExecDriver == "" {
+		cfg.ExecDriver = "native"
+	}
+	if cfg.DefaultLog == "" {
+		cfg.DefaultLog = "json-file"
+	}
+	if cfg.CgroupParent == "" {
+		cfg.CgroupParent = "engine"
+	}
+	if cfg.StopTimeout == 0 {
+		cfg.StopTimeout = 10
+	}
+	if cfg.FS == nil {
+		cfg.FS = durable.OS
+	}
+	if cfg.Log == nil {
+		cfg.Log = logrus.StandardLogger()
+	}
+	c := &Containers{
+		cfg: cfg, dir: filepath.Join(cfg.Root, "containers"),
+		graph: cfg.Graph, images: cfg.Images, runtime: cfg.Runtime, events: cfg.Events,
+		fsys: cfg.FS, log: cfg.Log, host: newHost(),
+	}
+	c.life, c.close = context.WithCancel(context.Background())
+	if err := os.MkdirAll(c.dir, 0o710); err != nil {
+		return nil, err
+	}
+	if err := c.load(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Close stops to follow the runtime. Containers live on.
+func (c *Containers) Close() error {
+	c.close()
+	c.exited.Wait()
+	return nil
+}
+
+// path names a file in the folder of a container.
+func (c *Containers) path(id string, name ...string) string {
+	return filepath.Join(append([]string{c.dir, id}, name...)...)
+}
+
+// bundle is the OCI bundle of a container.
+func (c *Containers) bundle(id string) string {
+	return filepath.Join(c.cfg.ExecRoot, "containers", id, "bundle")
+}

@@ -1,0 +1,32 @@
+package containers
+
+import (
+	"github.com/jobengine/engine/engine"
+	"github.com/jobengine/engine/jobs"
+)
+
+// Install registers the jobs of containers.
+func (c *Containers) Install(eng *engine.Engine) {
+	jobs.Create.Register(eng, c.create)
+	jobs.Start.Register(eng, c.start)
+	jobs.Stop.Register(eng, c.stop)
+	jobs.Restart.Register(eng, c.restart)
+	jobs.Kill.Register(eng, c.kill)
+	jobs.Pause.Register(eng, c.pause)
+	jobs.Unpause.Register(eng, c.unpause)
+	jobs.Wait.Register(eng, c.wait)
+	jobs.Rm.Register(eng, c.rm)
+	jobs.ContainerRename.Register(eng, c.rename)
+
+	jobs.Containers.Register(eng, c.containers)
+	jobs.ContainerInspect.Register(eng, c.inspect)
+	jobs.Top.Register(eng, c.top)
+	jobs.Logs.Register(eng, c.logs)
+	jobs.Attach.Register(eng, c.attach)
+	jobs.Resize.Register(eng, c.resize)
+
+	jobs.ExecCreate.Register(eng, c.execCreate)
+	jobs.ExecStart.Register(eng, c.execStart)
+	jobs.ExecResize.Register(eng, c.execResize)
+	jobs.ExecInspect.Register(eng, c.execInspect)
+}
