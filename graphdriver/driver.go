@@ -4,6 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/jobengine/engine/internal/archive"
+	"github.com/jobengine/engine/internal/errs"
 )
 
 // A ProtoDriver stores layers: trees of files, each with at most one parent,
@@ -13,9 +18,13 @@ import (
 //
 //	Create or CreateReadWrite → Get → (files are changed in dir) → Put → Remove
 //
-// Layers that are the parent of others are not written any more. Ids are chosen
-// by the caller: letters, digits, '-' and '_', at most 128. Calls for different
-// ids may run at the same time; the caller serialises those for one id.
+// A layer that is the parent of others is not written any more, whichever of the
+// two made it. Ids are chosen by the caller: letters, digits, '-' and '_', 1 to
+// 128 of them (ValidID). Calls for different ids may run at the same time; the
+// caller serialises those for one id, and removes children before parents.
+// A process may be killed in any call: a driver that is opened again on the same
+// Home shows each layer either as it was or not at all, except that a layer
+// whose ApplyDiff was cut short is there, half full, for its owner to remove.
 // NaiveDiff makes a full Driver of any ProtoDriver.
 type ProtoDriver interface {
 	// Create makes an empty layer above parent ("" for none) that will be
@@ -31,7 +40,8 @@ type ProtoDriver interface {
 	Remove(ctx context.Context, id string) error
 
 	// Get makes the merged tree of a layer visible and returns its absolute
-	// path. Calls are counted: each needs one Put.
+	// path. Calls are counted: each needs one Put. What a former process left
+	// mounted is taken over, so that its users see no change. ErrNotFound.
 	Get(ctx context.Context, id string) (dir string, err error)
 
 	// Put gives back one Get; the last one unmounts. A Put without a Get
@@ -41,6 +51,9 @@ type ProtoDriver interface {
 	// Exists tells whether a layer is there, whole or not.
 	Exists(ctx context.Context, id string) bool
 
+	// Parent gives the id of a layer's parent, "" for none. ErrNotFound.
+	Parent(ctx context.Context, id string) (string, error)
+
 	// Status gives name-value pairs for `info`.
 	Status() [][2]string
 
@@ -48,24 +61,36 @@ type ProtoDriver interface {
 	// UpperDir. ErrNotFound.
 	Metadata(ctx context.Context, id string) (map[string]string, error)
 
-	// Cleanup unmounts everything; called once, at the end.
+	// Cleanup unmounts everything that this process mounted and still counts as
+	// in use; called once, at the end. Whoever wants mounts to outlive the
+	// process does not call it.
 	Cleanup() error
 }
 
-// A Driver also turns layers into tar streams and back. Whiteouts in the
-// streams are AUFS' (".wh.NAME", ".wh..wh..opq"), as image-spec demands.
+// A Driver stores layers and also turns them into tar streams and back.
 type Driver interface {
 	ProtoDriver
+	Differ
+}
 
-	// Diff gives the changes of a layer against its parent as an uncompressed tar.
+// A Differ turns layers into tar streams and back. Whiteouts in the streams are
+// AUFS' (".wh.NAME", ".wh..wh..opq"), as image-spec demands. A layer may be in
+// use by Get meanwhile; what changes during a call may be seen or not.
+type Differ interface {
+	// Diff gives the changes of a layer against its parent as an uncompressed
+	// tar: applied to the same parent it makes the same tree. Parents come before
+	// their children; sockets are left out. An error in the middle comes out of
+	// Read. The caller closes the reader, read to its end or not.
 	Diff(ctx context.Context, id string) (io.ReadCloser, error)
 
 	// Changes lists what Diff would hold, sorted by path.
 	Changes(ctx context.Context, id string) ([]Change, error)
 
-	// ApplyDiff fills an empty layer from an uncompressed tar and gives the
-	// number of bytes of the files in it. After an error the caller removes the layer.
-	// Entries that would leave the layer's root are an error (ErrBreakout).
+	// ApplyDiff fills an empty layer from an uncompressed tar, reads diff to its
+	// end and gives the number of bytes of the files in it. After an error the
+	// caller removes the layer. Entries that would leave the layer's root are an
+	// error (ErrBreakout), as is a tar that ends too early; attributes that
+	// would steer the driver itself (trusted.*) are dropped.
 	ApplyDiff(ctx context.Context, id string, diff io.Reader) (size int64, err error)
 
 	// DiffSize is the number of bytes of files that the layer adds to its parent.
@@ -108,6 +133,12 @@ type Lister interface {
 	List(ctx context.Context) ([]string, error)
 }
 
+// Syncer is implemented by drivers that can make a layer durable: after Sync
+// a power cut does not take back what was written to it. See Sync.
+type Syncer interface {
+	Sync(ctx context.Context, id string) error
+}
+
 // Options is what every driver is opened with.
 type Options struct {
 	// Home is the driver's own folder in the data root. It is made if missing.
@@ -120,11 +151,12 @@ type Options struct {
 // cannot have it: then another may be tried.
 type New func(Options) (Driver, error)
 
-// The errors that callers tell apart.
+// The errors that callers tell apart with errors.Is. Each has a class of
+// errdefs too.
 var (
-	ErrNotSupported = errors.New("graph driver not supported here")
-	ErrExists       = errors.New("layer exists")
-	ErrNotFound     = errors.New("no such layer")
-	ErrBreakout     = errors.New("archive entry leaves its root")
-	ErrTooLarge     = errors.New("archive unpacks beyond the limit")
+	ErrNotSupported = errs.As(errdefs.ErrNotImplemented, errors.New("graph driver not supported here"))
+	ErrExists       = errs.As(errdefs.ErrAlreadyExists, errors.New("layer exists"))
+	ErrNotFound     = errs.As(errdefs.ErrNotFound, errors.New("no such layer"))
+	ErrBreakout     = archive.ErrBreakout
+	ErrTooLarge     = archive.ErrTooLarge
 )
