@@ -1,0 +1,32 @@
+package builtins
+
+import (
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+// Config is what the parts are told at boot. Package daemon makes it of flags
+// and the configuration file.
+type Config struct {
+	DataRoot string // exists and is locked by the caller
+	ExecRoot string // exists
+
+	StorageDriver string // "" is the first that works here
+	StorageOpts   map[string]string
+	ExecDriver    string
+	ExecOpts      map[string]string
+	LogDriver     string
+	LogOpts       map[string]string
+
+	CgroupParent        string
+	DefaultShmSizeBytes int64
+	DefaultStopTimeout  time.Duration // negative waits for ever
+
+	Labels        []string
+	LiveRestore   bool // containers run on when the daemon stops
+	MinAPIVersion string
+	Debug         bool
+
+	Log *logrus.Logger
+}

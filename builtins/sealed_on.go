@@ -1,0 +1,11 @@
+//go:build sealed
+
+package builtins
+
+import _ "embed"
+
+// sealedSupervisor is the small program cmd/engine-supervisor; `make build`
+// builds it first.
+//
+//go:embed sealed/engine-supervisor
+var sealedSupervisor []byte

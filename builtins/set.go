@@ -1,0 +1,47 @@
+package builtins
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/jobengine/engine/builtins/supervised"
+	"github.com/jobengine/engine/engine"
+	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/graphdriver"
+	"github.com/jobengine/engine/supervisor"
+)
+
+// Set is what is plugged into one engine.
+type Set struct {
+	Exec  *Registry[execdriver.New]
+	Graph *Registry[graphdriver.New] // tried in this order when none is asked for
+	Jobs  *Registry[func(eng *engine.Engine)]
+
+	sealed []string // names of the exec drivers that the embedded supervisor has
+}
+
+// Default is the set of a plain engine.
+func Default() *Set {
+	set := &Set{
+		Exec:  newRegistry[execdriver.New]("exec driver"),
+		Graph: newRegistry[graphdriver.New]("graph driver"),
+		Jobs:  newRegistry[func(*engine.Engine)]("jobs"),
+	}
+	drivers := supervised.Drivers()
+	for _, name := range slices.Sorted(maps.Keys(drivers)) {
+		set.Exec.Add(name, drivers[name])
+	}
+	set.sealed = set.Exec.Names()
+	addGraphDrivers(set.Graph)
+	return set
+}
+
+// Role takes the part of another program, if this process was started to do
+// so, and does not return then. It is the first thing that a main does.
+func (set *Set) Role() {
+	if filepath.Base(os.Args[0]) == supervisor.ProgramName {
+		os.Exit(supervisor.Main(os.Args[1:], set.Exec.items))
+	}
+}

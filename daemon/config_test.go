@@ -1,0 +1,127 @@
+package daemon
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gotest.tools/v3/assert"
+)
+
+func configFile(t *testing.T, text string) string {
+	path := filepath.Join(t.TempDir(), "daemon.json")
+	assert.NilError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+func TestTheDaemonIsWantedOnlyBeforeTheFirstWord(t *testing.T) {
+	for line, want := range map[string]bool{
+		"-d":                          true,
+		"--daemon":                    true,
+		"-D -d":                       true,
+		"-Dd":                         true,
+		"-H unix:///x -d":             true,
+		"-H=unix:///x -d":             true,
+		"-Hunix:///d -d":              true,
+		"-Hunix:///d ps":              false,
+		"--host unix:///x --daemon":   true,
+		"--log-level debug -d":        true,
+		"--tls -d":                    true,
+		"run -d busybox":              false,
+		"-H unix:///x run -d busybox": false,
+		"":                            false,
+		"ps":                          false,
+		"-- -d":                       false,
+	} {
+		assert.Equal(t, Wanted(strings.Fields(line)), want, "%q", line)
+	}
+}
+
+func TestFlagsAndFileMakeOneConfiguration(t *testing.T) {
+	path := configFile(t, `{
+		"data-root": "/srv/engine", "hosts": ["unix:///a.sock", "tcp://127.0.0.1:1"], "labels": ["a=1"],
+		"live-restore": false, "shutdown-timeout": 3, "default-shm-size": "128m",
+		"log-opts": {"max-size": "10m"}, "storage-opts": ["overlay2.size=1"]}`)
+	cfg, _, err := parse([]string{"-d", "-D", "--config-file", path, "-s", "vfs"})
+	assert.NilError(t, err)
+	assert.Equal(t, cfg.DataRoot, "/srv/engine")
+	assert.DeepEqual(t, cfg.Hosts, []string{"unix:///a.sock", "tcp://127.0.0.1:1"})
+	assert.DeepEqual(t, cfg.Labels, []string{"a=1"})
+	assert.Equal(t, cfg.LiveRestore, false)
+	assert.Equal(t, cfg.ShutdownTimeoutSeconds, 3)
+	assert.Equal(t, int64(cfg.DefaultShmSize), int64(128<<20))
+	assert.DeepEqual(t, cfg.LogOpts, map[string]string{"max-size": "10m"})
+	assert.DeepEqual(t, cfg.StorageOpts, []string{"overlay2.size=1"})
+	assert.Equal(t, cfg.StorageDriver, "vfs")
+	assert.Equal(t, cfg.LogLevel, "debug")
+	assert.Equal(t, cfg.PidFile, "/run/engine/engine.pid")
+}
+
+func TestBadConfigurationIsRefusedAndNamed(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"colour": "red"}`:               "don't match any configuration option: colour",
+		`{"host": ["unix:///x"]}`:         "don't match any configuration option: host",
+		`{"debug": true}`:                 "both as a flag and in the configuration file: debug: (from flag: true, from file: true)",
+		`{"userns-remap": "default"}`:     "not supported by this version of engine yet: userns-remap",
+		`{"live-restore": "yes"}`:         `live-restore: "yes" is not of the type bool`,
+		`{"hosts": "unix:///x"}`:          "hosts: \"unix:///x\" is not of the type stringArray",
+		`{"hosts": [1]}`:                  "hosts: 1 is not a string",
+		`{"shutdown-timeout": 1.5}`:       "shutdown-timeout",
+		`{"pidfile": "/a", "pidfile":""}`: "pidfile: the key is there twice",
+		`{"labels": ["x"]}`:               "bad attribute format: x",
+		`{"data-root": "here"}`:           `data-root: "here" is not an absolute path`,
+		`{"log-format": "xml"}`:           "log-format",
+		`[]`:                              "not a JSON object",
+		`{"a"`:                            "EOF",
+		`{} {}`:                           "after the JSON object",
+	} {
+		_, _, err := parse([]string{"-d", "-D", "--config-file", configFile(t, text)})
+		assert.ErrorContains(t, err, want, text)
+	}
+}
+
+func TestAMissingConfigurationFileIsAnErrorOnlyWhenItWasAskedFor(t *testing.T) {
+	_, _, err := parse([]string{"-d", "--config-file", "/nonexistent/daemon.json"})
+	assert.ErrorContains(t, err, "/nonexistent/daemon.json")
+}
+
+func TestMistakesOnTheCommandLineAreUsageErrors(t *testing.T) {
+	for _, line := range []string{"-d --colour", "-d now", "-d --shutdown-timeout soon"} {
+		_, _, err := parse(strings.Fields(line))
+		_, ok := err.(usageError)
+		assert.Check(t, ok, "%s: %v", line, err)
+	}
+}
+
+func TestPlainTCPMustBeAskedForOutright(t *testing.T) {
+	path := configFile(t, "")
+	cfg, _, err := parse([]string{"-d", "--config-file", path})
+	assert.NilError(t, err)
+	assert.Check(t, !cfg.plainTCP)
+	cfg, _, err = parse([]string{"-d", "--config-file", path, "--tls=false"})
+	assert.NilError(t, err)
+	assert.Check(t, cfg.plainTCP)
+	cfg, _, err = parse([]string{"-d", "--config-file", path, "--tlsverify"})
+	assert.NilError(t, err)
+	assert.Check(t, cfg.TLS && !cfg.plainTCP)
+}
+
+func TestAPidFileIsTakenOverFromTheDeadButNotFromTheLiving(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "engine.pid")
+	assert.NilError(t, os.WriteFile(path, []byte("1\n"), 0o644)) // pid 1 lives, but does not hold the lock
+	first, err := writePidFile(path)
+	assert.NilError(t, err)
+	_, err = writePidFile(path)
+	assert.ErrorContains(t, err, "belongs to a running daemon")
+	first.remove()
+	_, err = os.Stat(path)
+	assert.Check(t, os.IsNotExist(err))
+}
+
+func FuzzConfigFile(f *testing.F) {
+	f.Add(`{"debug": true, "hosts": ["a"], "log-opts": {"a":"b"}}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		_ = applyConfig([]byte(text), flagSet(&Config{}))
+	})
+}
