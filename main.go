@@ -25,5 +25,5 @@ func main() {
 	}
 
 	// Anything else is a command, found by reflection and sent to the daemon.
-	os.Exit(client.New().Main(os.Args[1:]))
+	os.Exit(client.Main(os.Args[1:]))
 }
