@@ -11,7 +11,7 @@ import (
 // index finds containers by id and name. Names are reserved before a container
 // is there, and a container that is being made is known by its reservation only.
 type index struct {
-	mu      sync.RWMutex
+	mu     sync.RWMutex
 	byID   map[string]*Container
 	ids    []string          // sorted, for prefixes
 	names  map[string]string // name → id
