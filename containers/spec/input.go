@@ -1,0 +1,42 @@
+package spec
+
+import (
+	"github.com/moby/moby/api/types/container"
+)
+
+// Input is all that a spec depends on.
+type Input struct {
+	ID         string
+	Rootfs     string // absolute path on the host
+	Path       string // the program
+	Args       []string
+	Config     *container.Config
+	HostConfig *container.HostConfig
+	Hostname   string
+	User       User // found by FindUser
+	Binds      []Bind
+	Devices    []Device // of the host, for HostConfig.Devices, or all for a privileged container
+
+	// CgroupsPath is absolute in the cgroup hierarchies.
+	CgroupsPath string
+	HostNetwork bool
+	Host        Host
+}
+
+// Bind is a file or folder of the host that appears in the container.
+type Bind struct {
+	Source, Destination string
+	ReadOnly            bool
+	NonRecursive        bool
+	Propagation         string // "" is rprivate
+}
+
+// Host is what the spec must know of the host.
+type Host struct {
+	CgroupVersion int
+	Seccomp       bool     // the exec driver can load a filter
+	Capabilities  []string // that can be given away
+	NoFileHard    uint64   // hard limit of open files that a child can have
+	CoreHard      uint64
+	Mqueue        bool // the kernel has the mqueue file system
+}

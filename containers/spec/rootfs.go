@@ -1,0 +1,51 @@
+package spec
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxAccounts bounds what is read of an image's passwd and group: such files
+// have a few kilobytes, and an image may have one that never ends.
+const maxAccounts = 8 << 20
+
+func asPathError(err error, target **fs.PathError) bool { return errors.As(err, target) }
+
+// readInRoot reads a file of a container's root as the container would see it:
+// links lead nowhere outside, and what is no regular file is not read. A missing
+// file is empty. Of a file beyond the bound the whole lines within it are read.
+func readInRoot(root, path string) ([]byte, error) {
+	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: root, Err: err}
+	}
+	defer unix.Close(dir)
+	// O_NONBLOCK: opening a FIFO must not wait for a writer.
+	fd, err := unix.Openat2(dir, path, &unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err != nil {
+		// Missing, a loop of links, a socket: there is no such list in the image.
+		return nil, nil
+	}
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, nil
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxAccounts+1))
+	if err != nil {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: err}
+	}
+	if len(text) > maxAccounts {
+		text = text[:bytes.LastIndexByte(text[:maxAccounts], '\n')+1]
+	}
+	return text, nil
+}
