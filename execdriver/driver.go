@@ -30,6 +30,8 @@ type Driver interface {
 
 	// Start lets the waiting first process run the user's program. It may
 	// return ErrNoProgram or ErrNotExecutable too, where this is found out late.
+	// Starting a container that runs already is not an error, because a
+	// supervisor that took over may not know; ErrNotRunning when it has ended.
 	Start(ctx context.Context, id string) error
 
 	// Exec starts a further process in a running container. An error leaves
@@ -55,16 +57,18 @@ type Bundle struct {
 }
 
 // Stdio is what a process reads and writes. The driver passes the files on and
-// neither closes nor keeps them. With a terminal (Process.Terminal of the spec)
-// only ConsoleSocket is set: the driver sends the pty's master over it as
-// SCM_RIGHTS, and a nil file otherwise means /dev/null.
+// neither closes nor keeps them; they are blocking, and a nil one means
+// /dev/null. With a terminal (Process.Terminal of the spec) only ConsoleSocket,
+// one end of a unix socket pair, is set: the driver sends the pty's master over
+// it as SCM_RIGHTS before Create or Exec returns.
 type Stdio struct {
 	Stdin, Stdout, Stderr *os.File
 	ConsoleSocket         *os.File
 }
 
-// Process is a process that a driver has started. PidFD is owned by the
-// receiver. The receiver waits with it; the driver never does.
+// Process is a process that a driver has started. PidFD is opened with
+// PIDFD_NONBLOCK, so that the receiver, who owns it, can wait for it in the
+// poller; the driver never waits.
 type Process struct {
 	Pid   int
 	PidFD *os.File
@@ -80,6 +84,19 @@ type Pauser interface {
 // as process ids in the host's pid namespace.
 type Pidser interface {
 	Pids(ctx context.Context, id string) ([]int, error)
+}
+
+// A Killer can kill all processes of a container although its first process has
+// ended. It matters where the container shares its pid namespace: there the end
+// of the first process ends nothing else.
+type Killer interface {
+	KillAll(ctx context.Context, id string) error
+}
+
+// An OOMTeller can tell, until Delete, whether the kernel killed a process of
+// the container because its memory limit was reached.
+type OOMTeller interface {
+	OOMKilled(ctx context.Context, id string) (bool, error)
 }
 
 // Describer is implemented by drivers that have something to say in `info`.
@@ -106,4 +123,6 @@ var (
 	ErrNotRunning    = errors.New("container is not running")
 	ErrNoProgram     = errors.New("program not found")
 	ErrNotExecutable = errors.New("program not executable")
+	// ErrUnsupported: the driver lacks an optional ability.
+	ErrUnsupported = errors.New("not supported by the exec driver")
 )

@@ -1,0 +1,16 @@
+// Package supervised is the list of exec drivers that a supervisor offers. It is
+// apart from builtins so that the supervisor's small program links nothing else.
+package supervised
+
+import (
+	"github.com/jobengine/engine/execdriver/native"
+	"github.com/jobengine/engine/supervisor"
+)
+
+// Drivers lists the exec drivers by name. A third party adds its own to the map
+// before it calls supervisor.Main.
+func Drivers() supervisor.Drivers {
+	return supervisor.Drivers{
+		"native": native.New,
+	}
+}

@@ -1,0 +1,174 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/opencontainers/runc/libcontainer"
+	"github.com/opencontainers/runc/libcontainer/configs"
+	"github.com/opencontainers/runc/libcontainer/specconv"
+
+	"github.com/jobengine/engine/execdriver"
+)
+
+// Create implements execdriver.Driver.
+func (d *Driver) Create(_ context.Context, id string, b execdriver.Bundle, stdio execdriver.Stdio) (execdriver.Process, error) {
+	var none execdriver.Process
+	if b.Spec == nil || b.Spec.Process == nil || len(b.Spec.Process.Args) == 0 {
+		return none, errors.New("the spec has no process to run")
+	}
+	spec := *b.Spec
+	spec.Process = withinReach(spec.Process)
+	config, err := configure(id, b.Dir, &spec)
+	if err != nil {
+		return none, err
+	}
+	c, err := libcontainer.Create(d.stateDir, id, config)
+	if err != nil {
+		return none, classify(err)
+	}
+	undo := func() {
+		// Start's own undo has killed the process; an error here would hide the real one.
+		_ = settle(c.Destroy)
+		_ = os.RemoveAll(d.dir(id))
+	}
+	p, err := process(spec.Process, stdio)
+	if err != nil {
+		undo()
+		return none, err
+	}
+	p.Init = true
+	if err := c.Start(p); err != nil {
+		undo()
+		return none, classify(err)
+	}
+	r, err := d.saveRecord(id, c)
+	if err == nil {
+		var fd *os.File
+		if fd, err = pidfd(r.Pid); err == nil {
+			d.mu.Lock()
+			d.created[id] = c
+			d.mu.Unlock()
+			return execdriver.Process{Pid: r.Pid, PidFD: fd}, nil
+		}
+	}
+	_ = p.Signal(unix.SIGKILL)
+	_, _ = p.Wait()
+	undo()
+	return none, err
+}
+
+// Start implements execdriver.Driver.
+func (d *Driver) Start(_ context.Context, id string) error {
+	r, err := d.record(id)
+	if err != nil {
+		return err
+	}
+	// libcontainer's Exec would leave a thread waiting for ever if nobody is there to answer.
+	if !r.alive() {
+		return execdriver.ErrNotRunning
+	}
+	d.mu.Lock()
+	c := d.created[id]
+	delete(d.created, id)
+	d.mu.Unlock()
+	if c == nil {
+		if c, err = d.load(id); err != nil {
+			return err
+		}
+		// A second Start would find no fifo; libcontainer's text for it says nothing.
+		if status, err := c.Status(); err != nil {
+			return err
+		} else if status != libcontainer.Created {
+			return nil
+		}
+	}
+	return classify(c.Exec())
+}
+
+// configure turns the spec into libcontainer's configuration.
+func configure(id, bundle string, spec *specs.Spec) (*configs.Config, error) {
+	config, err := specconv.CreateLibcontainerConfig(&specconv.CreateOpts{CgroupName: id, Spec: spec})
+	if err != nil {
+		return nil, fmt.Errorf("unusable spec: %w", err)
+	}
+	// specconv takes the working directory for the bundle, hooks are told by this label.
+	for i, label := range config.Labels {
+		if strings.HasPrefix(label, "bundle=") {
+			config.Labels[i] = "bundle=" + bundle
+		}
+	}
+	return config, nil
+}
+
+// process turns a spec's process into libcontainer's.
+func process(p *specs.Process, stdio execdriver.Stdio) (*libcontainer.Process, error) {
+	lp := &libcontainer.Process{
+		Args:            p.Args,
+		Env:             p.Env,
+		UID:             int(p.User.UID),
+		GID:             int(p.User.GID),
+		Cwd:             p.Cwd,
+		Label:           p.SelinuxLabel,
+		AppArmorProfile: p.ApparmorProfile,
+		NoNewPrivileges: &p.NoNewPrivileges,
+		Scheduler:       p.Scheduler,
+		IOPriority:      p.IOPriority,
+		LogLevel:        "3", // warnings of the init stage go to our log
+	}
+	for _, gid := range p.User.AdditionalGids {
+		lp.AdditionalGroups = append(lp.AdditionalGroups, int(gid))
+	}
+	if size := p.ConsoleSize; size != nil {
+		lp.ConsoleWidth, lp.ConsoleHeight = uint16(size.Width), uint16(size.Height)
+	}
+	// Without this an exec that names no capabilities would get the container's.
+	lp.Capabilities = &configs.Capabilities{}
+	if caps := p.Capabilities; caps != nil {
+		*lp.Capabilities = configs.Capabilities{
+			Bounding: caps.Bounding, Effective: caps.Effective, Inheritable: caps.Inheritable,
+			Permitted: caps.Permitted, Ambient: caps.Ambient,
+		}
+	}
+	for _, l := range p.Rlimits {
+		which, ok := rlimits()[l.Type]
+		if !ok {
+			return nil, fmt.Errorf("unknown rlimit %q", l.Type)
+		}
+		lp.Rlimits = append(lp.Rlimits, configs.Rlimit{Type: which, Hard: l.Hard, Soft: l.Soft})
+	}
+	affinity, err := configs.ConvertCPUAffinity(p.ExecCPUAffinity)
+	if err != nil {
+		return nil, err
+	}
+	lp.CPUAffinity = affinity
+	if p.Terminal {
+		lp.ConsoleSocket = stdio.ConsoleSocket
+		return lp, nil
+	}
+	// A nil *os.File in an interface would not be nil.
+	if stdio.Stdin != nil {
+		lp.Stdin = stdio.Stdin
+	}
+	if stdio.Stdout != nil {
+		lp.Stdout = stdio.Stdout
+	}
+	if stdio.Stderr != nil {
+		lp.Stderr = stdio.Stderr
+	}
+	return lp, nil
+}
+
+func pidfd(pid int) (*os.File, error) {
+	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+	if err != nil {
+		return nil, os.NewSyscallError("pidfd_open", err)
+	}
+	return os.NewFile(uintptr(fd), "pidfd"), nil
+}

@@ -1,0 +1,33 @@
+package native
+
+import (
+	"bufio"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// OOMKilled implements execdriver.OOMTeller from the cgroup's counter:
+// memory.events on cgroup v2, memory.oom_control on v1 (Linux 4.13).
+func (d *Driver) OOMKilled(_ context.Context, id string) (bool, error) {
+	r, err := d.record(id)
+	if err != nil || r.MemoryCgroup == "" {
+		return false, err
+	}
+	for _, name := range []string{"memory.events", "memory.oom_control"} {
+		f, err := os.Open(filepath.Join(r.MemoryCgroup, name))
+		if err != nil {
+			continue
+		}
+		defer f.Close()
+		lines := bufio.NewScanner(f)
+		for lines.Scan() {
+			if n, ok := strings.CutPrefix(lines.Text(), "oom_kill "); ok {
+				return n != "0", nil
+			}
+		}
+		return false, lines.Err()
+	}
+	return false, nil
+}

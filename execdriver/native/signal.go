@@ -1,0 +1,62 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jobengine/engine/execdriver"
+)
+
+// Signal implements execdriver.Driver. SIGKILL also thaws a paused container,
+// as a frozen process does not die.
+func (d *Driver) Signal(ctx context.Context, id string, sig syscall.Signal) error {
+	r, err := d.record(id)
+	if err != nil {
+		return err
+	}
+	fd, err := r.open()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.PidfdSendSignal(fd, sig, nil, 0); errors.Is(err, unix.ESRCH) {
+		return execdriver.ErrNotRunning
+	} else if err != nil {
+		return fmt.Errorf("signal %d: %w", sig, err)
+	}
+	if sig == unix.SIGKILL && r.frozen() {
+		return d.Resume(ctx, id)
+	}
+	return nil
+}
+
+// KillAll implements execdriver.Killer.
+func (d *Driver) KillAll(_ context.Context, id string) error {
+	r, err := d.record(id)
+	if err != nil {
+		return err
+	}
+	if !r.SharedPID && !r.alive() {
+		return nil // the kernel has killed them with their pid namespace
+	}
+	c, err := d.load(id)
+	if err != nil {
+		return err
+	}
+	return classify(c.Signal(unix.SIGKILL))
+}
+
+func (r record) frozen() bool {
+	if state, err := os.ReadFile(filepath.Join(r.FreezerCgroup, "freezer.state")); err == nil {
+		return strings.TrimSpace(string(state)) != "THAWED"
+	}
+	state, err := os.ReadFile(filepath.Join(r.FreezerCgroup, "cgroup.freeze"))
+	return err == nil && strings.TrimSpace(string(state)) == "1"
+}

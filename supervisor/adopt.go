@@ -1,0 +1,127 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
+
+	"github.com/jobengine/engine/supervisor/protocol"
+	"github.com/jobengine/engine/supervisor/spool"
+)
+
+// adoptAll takes over what a dead supervisor left: containers that live, those
+// that ended meanwhile, and halves of containers, which it removes.
+func (s *supervisor) adoptAll() {
+	entries, err := os.ReadDir(filepath.Join(s.root, "containers"))
+	if err != nil {
+		logrus.Errorf("look for containers: %v", err)
+	}
+	for _, e := range entries {
+		if err := s.adopt(e.Name()); err != nil && !errors.Is(err, os.ErrNotExist) {
+			logrus.Errorf("container %s cannot be taken over: %v", e.Name(), err)
+		}
+	}
+	for name, d := range s.drivers {
+		ids, err := d.List(context.Background())
+		if err != nil {
+			logrus.Errorf("exec driver %s: %v", name, err)
+		}
+		for _, id := range ids {
+			if s.containers[id] == nil {
+				// Its Create was never answered.
+				if err := d.Delete(context.Background(), id); err != nil {
+					logrus.Errorf("remove half of container %s: %v", id, err)
+				}
+				removeRunFiles(s.dir(id))
+			}
+		}
+	}
+}
+
+// adopt takes over the container whose folder has this name; os.ErrNotExist if
+// its Create was never answered.
+func (s *supervisor) adopt(id string) error {
+	dir := s.dir(id)
+	st, err := loadState(dir)
+	if err != nil {
+		return err
+	}
+	d := s.drivers[st.Create.Driver]
+	if d == nil {
+		return fmt.Errorf("no exec driver %q", st.Create.Driver)
+	}
+	c := &container{
+		id: id, dir: dir, driver: d, state: st,
+		ended: make(chan struct{}), execs: map[string]*execution{},
+	}
+	exit, hasExit := savedExit(dir, st)
+	if !hasExit {
+		c.pidfd, err = openProcess(st.Process)
+	}
+	alive := !hasExit && err == nil
+	if !hasExit && !alive {
+		exit = protocol.Exit{
+			Container: id, Pid: st.Process.Pid, StartTime: st.Process.StartTime, ExitCode: 255, At: time.Now().UTC(),
+			Error: "the exit code is unknown: the process ended while no supervisor lived",
+		}
+	}
+	if c.output, err = recoverOutput(dir, st.Create); err != nil {
+		return err
+	}
+	if st.Create.OpenStdin && !st.StdinClosed && alive {
+		// Without a reader the container has closed its stdin.
+		c.stdin, _ = openInput(filepath.Join(dir, "stdin"))
+	}
+	sources, err := reopenOutput(dir, c)
+	if err != nil {
+		return err
+	}
+	s.containers[id] = c
+	c.output.begin(sources)
+	if alive {
+		go s.awaitEnd(c)
+		return nil
+	}
+	if !hasExit {
+		c.saveExit(st.Create, exit)
+	}
+	go s.finish(c, exit)
+	return nil
+}
+
+// reopenOutput opens the FIFOs again. What a dead container wrote last is still
+// in them if somebody, such as the daemon, has held them open.
+func reopenOutput(dir string, c *container) (sources [spool.Streams]*os.File, err error) {
+	if c.state.Create.Tty {
+		return sources, nil // the daemon gives it back
+	}
+	for s := range spool.Stream(spool.Streams) {
+		if c.output.spool.Ended(s) {
+			continue
+		}
+		if sources[s], err = openOutput(filepath.Join(dir, s.String())); err != nil {
+			return sources, err
+		}
+	}
+	return sources, nil
+}
+
+// openProcess gives a pidfd of p, and not of a later process with its number.
+func openProcess(p protocol.Process) (*os.File, error) {
+	fd, err := unix.PidfdOpen(p.Pid, unix.PIDFD_NONBLOCK)
+	if err != nil {
+		return nil, os.NewSyscallError("pidfd_open", err)
+	}
+	f := os.NewFile(uintptr(fd), "pidfd")
+	if started, err := startTime(p.Pid); err != nil || started != p.StartTime {
+		f.Close()
+		return nil, os.ErrProcessDone
+	}
+	return f, nil
+}

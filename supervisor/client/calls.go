@@ -1,0 +1,175 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"os"
+	"syscall"
+
+	"github.com/jobengine/engine/supervisor/protocol"
+)
+
+// Started is a process that was started. The files are the receiver's to close.
+type Started struct {
+	Pid       int
+	StartTime uint64   // clock ticks since boot
+	PidFD     *os.File // non-blocking
+	TTY       *os.File // pty master, non-blocking; nil without a terminal
+}
+
+// Stdio are the descriptors of an exec's process; nil ones are /dev/null. They
+// stay the caller's, who closes those that only the process needs.
+type Stdio struct {
+	Stdin, Stdout, Stderr *os.File
+}
+
+// Create makes a container whose first process waits for Start. After an error
+// nothing of it is left, except the bundle.
+func (c *Client) Create(ctx context.Context, q protocol.Create) (Started, error) {
+	q.Op = rand.Text()
+	return c.startProcess(ctx, protocol.OpCreate, q, nil)
+}
+
+// Start lets a created container's first process run the user's program.
+func (c *Client) Start(ctx context.Context, id string) error {
+	return c.do(ctx, protocol.OpStart, protocol.Start{ID: id, Op: rand.Text()})
+}
+
+// Signal sends a signal to the container's first process.
+func (c *Client) Signal(ctx context.Context, id string, sig syscall.Signal) error {
+	return c.do(ctx, protocol.OpSignal, protocol.Signal{ID: id, Signal: int(sig)})
+}
+
+// Exec starts a further process in a running container. With a terminal, stdio
+// must be empty, and the answer holds the pty's master.
+func (c *Client) Exec(ctx context.Context, q protocol.Exec, stdio Stdio) (Started, error) {
+	q.Op = rand.Text()
+	if q.Process == nil {
+		return Started{}, protocol.ErrInvalid
+	}
+	if q.Process.Terminal {
+		return c.execTerminal(ctx, q)
+	}
+	q.Stdin, q.Stdout, q.Stderr = stdio.Stdin != nil, stdio.Stdout != nil, stdio.Stderr != nil
+	var files []*os.File
+	for _, f := range []*os.File{stdio.Stdin, stdio.Stdout, stdio.Stderr} {
+		if f != nil {
+			files = append(files, f)
+		}
+	}
+	return c.startProcess(ctx, protocol.OpExec, q, files)
+}
+
+func (c *Client) execTerminal(ctx context.Context, q protocol.Exec) (Started, error) {
+	ours, theirs, err := protocol.ConsolePair()
+	if err != nil {
+		return Started{}, err
+	}
+	defer ours.Close()
+	defer theirs.Close()
+	p, err := c.startProcess(ctx, protocol.OpExec, q, []*os.File{theirs})
+	if err != nil {
+		return p, err
+	}
+	if p.TTY, err = protocol.ReceiveConsole(ours); err != nil {
+		p.PidFD.Close()
+		_ = c.ExecSignal(ctx, q.Container, q.ExecID, syscall.SIGKILL)
+		return Started{}, err
+	}
+	return p, nil
+}
+
+// ExecSignal sends a signal to a process that Exec has started.
+func (c *Client) ExecSignal(ctx context.Context, id, execID string, sig syscall.Signal) error {
+	return c.do(ctx, protocol.OpSignal, protocol.Signal{ID: id, ExecID: execID, Signal: int(sig)})
+}
+
+// Pause freezes all processes of a container.
+func (c *Client) Pause(ctx context.Context, id string) error {
+	return c.do(ctx, protocol.OpPause, protocol.Target{ID: id})
+}
+
+// Resume thaws a paused container.
+func (c *Client) Resume(ctx context.Context, id string) error {
+	return c.do(ctx, protocol.OpResume, protocol.Target{ID: id})
+}
+
+// Pids lists the container's processes, in the host's pid namespace.
+func (c *Client) Pids(ctx context.Context, id string) ([]int, error) {
+	var out protocol.Pids
+	_, err := c.call(ctx, protocol.OpPids, protocol.Target{ID: id}, &out)
+	return out.Pids, err
+}
+
+// Delete kills what is left of a container and removes its folder in the exec
+// root, the bundle included. Its exit, if it ran, is told before. Deleting an
+// absent container is not an error.
+func (c *Client) Delete(ctx context.Context, id string) error {
+	return c.do(ctx, protocol.OpDelete, protocol.Target{ID: id})
+}
+
+// List tells what the supervisor looks after.
+func (c *Client) List(ctx context.Context) ([]protocol.Container, error) {
+	var out protocol.List
+	_, err := c.call(ctx, protocol.OpList, struct{}{}, &out)
+	return out.Containers, err
+}
+
+// CloseStdin closes the supervisor's write end of a container's stdin. The
+// container sees the end of its input once all others are closed too.
+func (c *Client) CloseStdin(ctx context.Context, id string) error {
+	return c.do(ctx, protocol.OpCloseStdin, protocol.Target{ID: id})
+}
+
+// TTY gives a descriptor of a container's pty master.
+func (c *Client) TTY(ctx context.Context, id string) (*os.File, error) {
+	files, err := c.call(ctx, protocol.OpTTY, protocol.Target{ID: id}, nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(files) != 1 {
+		protocol.CloseAll(files)
+		return nil, errFiles
+	}
+	return files[0], nil
+}
+
+// GiveTTY hands the pty master back to a supervisor that was restarted and
+// adopted the container without it. One that has it ignores the gift.
+func (c *Client) GiveTTY(ctx context.Context, id string, master *os.File) error {
+	_, err := c.call(ctx, protocol.OpGiveTTY, protocol.Target{ID: id}, nil, master)
+	return err
+}
+
+// Shutdown lets the supervisor end as soon as it has no containers.
+func (c *Client) Shutdown(ctx context.Context) error {
+	return c.do(ctx, protocol.OpShutdown, struct{}{})
+}
+
+func (c *Client) do(ctx context.Context, op string, in any) error {
+	files, err := c.call(ctx, op, in, nil)
+	protocol.CloseAll(files)
+	return err
+}
+
+var errFiles = errors.New("unexpected number of descriptors in the supervisor's answer")
+
+func (c *Client) startProcess(ctx context.Context, op string, in any, files []*os.File) (Started, error) {
+	var p protocol.Process
+	got, err := c.call(ctx, op, in, &p, files...)
+	if err != nil {
+		return Started{}, err
+	}
+	s := Started{Pid: p.Pid, StartTime: p.StartTime}
+	switch len(got) {
+	case 2:
+		s.TTY = got[1]
+		fallthrough
+	case 1:
+		s.PidFD = got[0]
+		return s, nil
+	}
+	protocol.CloseAll(got)
+	return Started{}, errFiles
+}

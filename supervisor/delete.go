@@ -1,0 +1,63 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/supervisor/protocol"
+)
+
+// delete kills what is left of a container and removes everything of it from
+// the exec root. Its exit has been recorded before it answers.
+func (s *supervisor) delete(q protocol.Target) (reply, error) {
+	if !validID(q.ID) {
+		return reply{}, fmt.Errorf("container id %q: %w", q.ID, protocol.ErrInvalid)
+	}
+	c, err := s.find(q.ID)
+	if errors.Is(err, execdriver.ErrNotFound) {
+		// What a Create that failed or was killed has left.
+		for _, d := range s.drivers {
+			if err := d.Delete(context.Background(), q.ID); err != nil {
+				return reply{}, err
+			}
+		}
+		return reply{}, os.RemoveAll(s.dir(q.ID))
+	} else if err != nil {
+		return reply{}, err
+	}
+	c.op.Lock()
+	defer c.op.Unlock()
+	if c.output == nil { // its creation failed while we waited
+		return reply{}, os.RemoveAll(c.dir)
+	}
+	if !c.isEnded() {
+		// First the end, so that the exit is told as one by SIGKILL and the output is complete.
+		if err := c.driver.Signal(context.Background(), c.id, syscall.SIGKILL); err != nil && !errors.Is(err, execdriver.ErrNotRunning) {
+			return reply{}, err
+		}
+		<-c.ended
+	}
+	if err := c.driver.Delete(context.Background(), c.id); err != nil {
+		return reply{}, err
+	}
+	if s.isForgotten(c) {
+		return reply{}, nil
+	}
+	c.output.close()
+	if err := os.RemoveAll(c.dir); err != nil {
+		return reply{}, err
+	}
+	s.forget(c.id)
+	return reply{}, nil
+}
+
+// isForgotten says whether another delete was faster.
+func (s *supervisor) isForgotten(c *container) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.containers[c.id] != c
+}

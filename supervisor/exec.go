@@ -1,0 +1,130 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/supervisor/protocol"
+)
+
+// exec starts a further process. Its descriptors come from the daemon and go
+// straight to the driver: no byte of an exec passes through here.
+func (s *supervisor) exec(q protocol.Exec, files []*os.File) (reply, error) {
+	if q.Process == nil || !validID(q.ExecID) {
+		return reply{}, fmt.Errorf("exec needs a process and an id: %w", protocol.ErrInvalid)
+	}
+	stdio, err := execStdio(q, files)
+	if err != nil {
+		return reply{}, err
+	}
+	c, err := s.find(q.Container)
+	if err != nil {
+		return reply{}, err
+	}
+	x, isNew, err := c.claimExec(q)
+	if err != nil {
+		return reply{}, err
+	}
+	if isNew {
+		s.starts <- struct{}{}
+		p, err := c.startExec(q, stdio)
+		<-s.starts
+		c.mu.Lock()
+		if err != nil {
+			delete(c.execs, q.ExecID)
+			c.mu.Unlock()
+			return reply{}, err
+		}
+		x.pidfd, x.process, x.starting = p.PidFD, protocol.Process{Pid: p.Pid}, false
+		// The zombie is ours, so its start time is there even if it has ended.
+		x.process.StartTime, _ = startTime(p.Pid)
+		c.mu.Unlock()
+		c.saveExec(q.ExecID, x.process)
+		defer func() { go s.awaitExec(c, q.ExecID, x) }()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if x.starting {
+		return reply{}, execdriver.ErrExists
+	}
+	return answerWith(x.process, []*os.File{x.pidfd})
+}
+
+func (c *container) claimExec(q protocol.Exec) (x *execution, isNew bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.exit != nil || c.pidfd == nil {
+		return nil, false, execdriver.ErrNotRunning
+	}
+	if x := c.execs[q.ExecID]; x != nil {
+		if x.op != q.Op {
+			return nil, false, execdriver.ErrExists
+		}
+		return x, false, nil
+	}
+	x = &execution{op: q.Op, starting: true}
+	c.execs[q.ExecID] = x
+	return x, true, nil
+}
+
+// startExec keeps a panic of the driver from leaving the exec claimed for ever.
+func (c *container) startExec(q protocol.Exec, stdio execdriver.Stdio) (p execdriver.Process, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			logrus.Errorf("container %s: panic in exec: %v\n%s", c.id, r, debug.Stack())
+			err = fmt.Errorf("internal error in exec")
+		}
+	}()
+	return c.driver.Exec(context.Background(), c.id, q.Process, stdio)
+}
+
+// execStdio sorts the descriptors that came with the request.
+func execStdio(q protocol.Exec, files []*os.File) (execdriver.Stdio, error) {
+	var stdio execdriver.Stdio
+	wanted := []struct {
+		sent bool
+		to   **os.File
+	}{{q.Stdin, &stdio.Stdin}, {q.Stdout, &stdio.Stdout}, {q.Stderr, &stdio.Stderr}}
+	if q.Process.Terminal {
+		wanted = wanted[:1]
+		wanted[0].sent, wanted[0].to = true, &stdio.ConsoleSocket
+	}
+	for _, w := range wanted {
+		if !w.sent {
+			continue
+		}
+		if len(files) == 0 {
+			return stdio, fmt.Errorf("descriptors are missing: %w", protocol.ErrInvalid)
+		}
+		// Fd makes the file blocking, which is what a process expects of its stdio.
+		files[0].Fd()
+		*w.to, files = files[0], files[1:]
+	}
+	return stdio, nil
+}
+
+// awaitExec sees a further process to its end.
+func (s *supervisor) awaitExec(c *container, id string, x *execution) {
+	code, problem := awaitProcess(x.pidfd, x.process)
+	exit := protocol.Exit{
+		Container: c.id, ExecID: id, Pid: x.process.Pid, StartTime: x.process.StartTime,
+		ExitCode: code, Error: problem, At: time.Now().UTC(),
+	}
+	c.saveExecExit(id, exit)
+	reap(x.pidfd)
+	c.mu.Lock()
+	delete(c.execs, id)
+	x.pidfd.Close()
+	c.mu.Unlock()
+	s.exits.add(exit)
+}
+
+// TODO(issue 4): execs on disk.
+func (c *container) saveExec(string, protocol.Process)  {}
+func (c *container) saveExecExit(string, protocol.Exit) {}

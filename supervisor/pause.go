@@ -1,0 +1,33 @@
+package supervisor
+
+import (
+	"context"
+
+	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/supervisor/protocol"
+)
+
+func (s *supervisor) pause(q protocol.Target) (reply, error) {
+	return s.withPauser(q, func(p execdriver.Pauser) error { return p.Pause(context.Background(), q.ID) })
+}
+
+func (s *supervisor) resume(q protocol.Target) (reply, error) {
+	return s.withPauser(q, func(p execdriver.Pauser) error { return p.Resume(context.Background(), q.ID) })
+}
+
+func (s *supervisor) withPauser(q protocol.Target, f func(execdriver.Pauser) error) (reply, error) {
+	c, err := s.find(q.ID)
+	if err != nil {
+		return reply{}, err
+	}
+	p, ok := c.driver.(execdriver.Pauser)
+	if !ok {
+		return reply{}, execdriver.ErrUnsupported
+	}
+	c.op.Lock()
+	defer c.op.Unlock()
+	if c.isEnded() {
+		return reply{}, execdriver.ErrNotRunning
+	}
+	return reply{}, f(p)
+}

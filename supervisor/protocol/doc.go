@@ -1,0 +1,12 @@
+// Package protocol is what daemon and supervisor say to each other: messages of
+// versioned JSON in SOCK_SEQPACKET packets, with descriptors beside them.
+//
+// A request has a Seq and an Op; its answer has the same Seq. A message without
+// a Seq is pushed by the supervisor (an exit). A message whose JSON would not
+// fit into a packet travels as a memfd, the first of its descriptors.
+//
+// Every request can be sent again after the connection broke: Create, Start and
+// Exec carry an operation id, and the second request with the same id is
+// answered as the first one was. A daemon understands supervisors of its own and
+// of the previous Version.
+package protocol

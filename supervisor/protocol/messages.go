@@ -1,0 +1,174 @@
+package protocol
+
+import (
+	"encoding/json"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Version of the messages. A supervisor refuses a message with a newer one.
+const Version = 1
+
+// The operations. The comment names the body of the request, that of the
+// answer, and the descriptors that go along.
+const (
+	OpHello      = "hello"       // Hello → HelloReply
+	OpCreate     = "create"      // Create → Process + pidfd [+ pty master]
+	OpStart      = "start"       // Start
+	OpSignal     = "signal"      // Signal
+	OpExec       = "exec"        // Exec + stdio → Process + pidfd [+ pty master]
+	OpPause      = "pause"       // Target
+	OpResume     = "resume"      // Target
+	OpPids       = "pids"        // Target → Pids
+	OpDelete     = "delete"      // Target
+	OpList       = "list"        // → List
+	OpWatch      = "watch"       // Watch + eventfd
+	OpUnwatch    = "unwatch"     // Watch
+	OpAck        = "ack"         // Ack
+	OpCloseStdin = "close_stdin" // Target
+	OpTTY        = "tty"         // Target → + pty master
+	OpGiveTTY    = "give_tty"    // Target + pty master: for a supervisor that adopted the container
+	OpShutdown   = "shutdown"    // the supervisor ends once it has no containers
+	OpExit       = "exit"        // pushed: Exit
+)
+
+// Message is one packet.
+type Message struct {
+	V     int             `json:"v"`
+	Seq   uint64          `json:"seq,omitempty"`
+	Op    string          `json:"op,omitempty"`
+	Error *Error          `json:"error,omitempty"`
+	Body  json.RawMessage `json:"body,omitempty"`
+	// Large says that this message's JSON is in the memfd that is its first descriptor.
+	Large bool `json:"large,omitempty"`
+}
+
+// Hello opens a connection.
+type Hello struct {
+	// Exits asks for exits to be pushed, the unacknowledged ones first.
+	Exits bool
+}
+
+// HelloReply says who answers. Epoch differs between any two supervisor processes.
+type HelloReply struct {
+	Version int
+	Pid     int
+	Epoch   uint64
+	Drivers []string
+}
+
+// Create makes a container whose first process waits.
+type Create struct {
+	ID        string
+	Op        string `json:",omitempty"` // operation id; the client fills it in
+	Driver    string
+	BundleDir string // absolute; holds config.json, whose root.path is absolute
+	Run       uint64 // number of this run of the container, kept in the commit page
+	Tty       bool
+	OpenStdin bool
+	Log       Log
+	// ExitFile is where the exit record goes before anybody is told. Its folder exists.
+	ExitFile string
+	// Durable makes the exit record survive a power cut before anybody is told.
+	Durable bool
+}
+
+// Log says what becomes of a container's output beside the spool.
+type Log struct {
+	Driver       string            // "json-file", or "none"
+	Path         string            `json:",omitempty"`
+	MaxSizeBytes int64             `json:",omitempty"` // rotate at this size; 0: never
+	MaxFiles     int               `json:",omitempty"` // kept files, the current one counted; 0 is 1
+	Compress     bool              `json:",omitempty"` // gzip rotated files
+	Attrs        map[string]string `json:",omitempty"` // written into each record
+}
+
+// Process describes a started process. StartTime is in clock ticks since boot, from /proc/PID/stat.
+type Process struct {
+	Pid       int
+	StartTime uint64
+}
+
+// Start releases the first process.
+type Start struct {
+	ID string
+	Op string
+}
+
+// Target names a container.
+type Target struct{ ID string }
+
+// Signal goes to the first process, or with ExecID to that of an exec.
+type Signal struct {
+	ID     string
+	ExecID string `json:",omitempty"`
+	Signal int
+}
+
+// Exec starts a further process. Stdin, Stdout and Stderr say which of the
+// three descriptors are sent, in this order. With Process.Terminal none is.
+type Exec struct {
+	Container string
+	ExecID    string
+	Op        string `json:",omitempty"` // operation id; the client fills it in
+	Process   *specs.Process
+	Stdin     bool `json:",omitempty"`
+	Stdout    bool `json:",omitempty"`
+	Stderr    bool `json:",omitempty"`
+}
+
+// Pids are process ids in the host's pid namespace.
+type Pids struct{ Pids []int }
+
+// List is everything that the supervisor looks after.
+type List struct{ Containers []Container }
+
+// The states of a container.
+const (
+	StateCreated = "created" // the first process waits for Start
+	StateRunning = "running"
+	StateExited  = "exited" // until Delete
+)
+
+// Container is one entry of List. Exit is set in the state exited.
+type Container struct {
+	ID        string
+	Driver    string
+	State     string
+	Pid       int
+	StartTime uint64
+	Run       uint64
+	Tty       bool
+	Exit      *Exit    `json:",omitempty"`
+	Execs     []string `json:",omitempty"` // ids of those that run
+}
+
+// Watch asks for, or ends, writes to an eventfd whenever the container's output
+// grew, was committed or ended. Key is the client's name for it.
+type Watch struct {
+	ID  string
+	Key uint64
+}
+
+// Exit tells that a process ended. It is also the record in ExitFile.
+type Exit struct {
+	Container string
+	ExecID    string `json:",omitempty"` // empty: the container's first process
+	Pid       int
+	StartTime uint64
+	// ExitCode is 128 plus the number for a process that a signal ended, and 255
+	// with an Error where nobody could know.
+	ExitCode  int
+	OOMKilled bool `json:",omitempty"`
+	At        time.Time
+	Error     string `json:",omitempty"`
+	// Number and Epoch name this telling of it for Ack.
+	Number uint64 `json:",omitempty"`
+	Epoch  uint64 `json:",omitempty"`
+}
+
+// Ack says that an exit need not be told again.
+type Ack struct {
+	Epoch, Number uint64
+}

@@ -1,0 +1,197 @@
+package supervisor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/jobengine/engine/supervisor/protocol"
+)
+
+// session is one connection. Several daemons may be connected at a time, as an
+// old one may still be ending.
+type session struct {
+	s    *supervisor
+	conn *protocol.Conn
+
+	mu      sync.Mutex
+	closed  bool
+	watches map[uint64]*container
+	done    chan struct{}
+}
+
+func (s *supervisor) serve(l *net.UnixListener, terminate <-chan os.Signal) error {
+	failed := make(chan error, 1)
+	go func() {
+		for {
+			c, err := l.AcceptUnix()
+			if errors.Is(err, net.ErrClosed) {
+				return
+			} else if err != nil {
+				var temporary net.Error
+				if errors.As(err, &temporary) { // out of descriptors, mostly
+					logrus.Errorf("accept: %v", err)
+					time.Sleep(100 * time.Millisecond)
+					continue
+				}
+				failed <- err
+				return
+			}
+			go s.session(c)
+		}
+	}()
+	for {
+		select {
+		case err := <-failed:
+			return err
+		case <-terminate:
+			// With containers it stays: they would lose their parent.
+			s.shutdown()
+		case <-s.idle:
+			s.mu.Lock()
+			ends := len(s.containers) == 0
+			s.mu.Unlock()
+			if ends {
+				l.Close()
+				_ = os.Remove(protocol.SocketPath(s.root))
+				return nil
+			}
+		}
+	}
+}
+
+func (s *supervisor) session(c *net.UnixConn) {
+	defer c.Close()
+	uid, err := protocol.PeerUID(c)
+	if err != nil || uid != 0 && int(uid) != os.Geteuid() {
+		logrus.Errorf("refused a connection of user %d: %v", uid, err)
+		return
+	}
+	n := &session{s: s, conn: protocol.NewConn(c), watches: map[uint64]*container{}, done: make(chan struct{})}
+	defer n.end()
+	for {
+		m, files, err := n.conn.Receive()
+		if err != nil {
+			return
+		}
+		go n.handle(m, files)
+	}
+}
+
+func (n *session) end() {
+	close(n.done)
+	n.mu.Lock()
+	watches := n.watches
+	n.watches, n.closed = nil, true
+	n.mu.Unlock()
+	for key, c := range watches {
+		c.output.unwatch(n, key)
+	}
+	n.s.exits.wake()
+}
+
+// reply is what an operation answers: a body, and descriptors that are closed
+// once they are sent if owned says so.
+type reply struct {
+	body  any
+	files []*os.File
+	owned bool
+}
+
+func (n *session) handle(m protocol.Message, files []*os.File) {
+	defer protocol.CloseAll(files)
+	r, err := n.operate(m, files)
+	answer := protocol.Message{Seq: m.Seq, Error: protocol.AsError(err)}
+	if err == nil && r.body != nil {
+		answer.Body, err = json.Marshal(r.body)
+		if err != nil {
+			answer.Error = protocol.AsError(err)
+		}
+	}
+	// A daemon that is gone asks again through another connection.
+	_ = n.conn.Send(answer, r.files...)
+	if r.owned {
+		protocol.CloseAll(r.files)
+	}
+}
+
+// operate runs one operation. A panic over one container becomes its error.
+func (n *session) operate(m protocol.Message, files []*os.File) (r reply, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			logrus.Errorf("panic in %s: %v\n%s", m.Op, p, debug.Stack())
+			err = fmt.Errorf("internal error in %s", m.Op)
+		}
+	}()
+	s := n.s
+	switch m.Op {
+	case protocol.OpHello:
+		return with(m, func(q protocol.Hello) (reply, error) { return n.hello(q), nil })
+	case protocol.OpCreate:
+		return with(m, s.create)
+	case protocol.OpStart:
+		return with(m, s.start)
+	case protocol.OpSignal:
+		return with(m, s.signal)
+	case protocol.OpExec:
+		return with(m, func(q protocol.Exec) (reply, error) { return s.exec(q, files) })
+	case protocol.OpPause:
+		return with(m, s.pause)
+	case protocol.OpResume:
+		return with(m, s.resume)
+	case protocol.OpPids:
+		return with(m, s.pids)
+	case protocol.OpDelete:
+		return with(m, s.delete)
+	case protocol.OpList:
+		return s.list(), nil
+	case protocol.OpWatch:
+		return with(m, func(q protocol.Watch) (reply, error) { return reply{}, n.watch(q, files) })
+	case protocol.OpUnwatch:
+		return with(m, func(q protocol.Watch) (reply, error) { n.unwatch(q); return reply{}, nil })
+	case protocol.OpAck:
+		return with(m, func(q protocol.Ack) (reply, error) { s.exits.ack(q); return reply{}, nil })
+	case protocol.OpCloseStdin:
+		return with(m, s.closeStdin)
+	case protocol.OpTTY:
+		return with(m, s.tty)
+	case protocol.OpGiveTTY:
+		return with(m, func(q protocol.Target) (reply, error) { return s.giveTTY(q, files) })
+	case protocol.OpShutdown:
+		s.shutdown()
+		return reply{}, nil
+	}
+	return reply{}, fmt.Errorf("unknown operation %q: %w", m.Op, protocol.ErrInvalid)
+}
+
+// with decodes the body of m for f.
+func with[In any](m protocol.Message, f func(In) (reply, error)) (reply, error) {
+	var in In
+	if err := json.Unmarshal(m.Body, &in); err != nil {
+		return reply{}, fmt.Errorf("%s: %v: %w", m.Op, err, protocol.ErrInvalid)
+	}
+	return f(in)
+}
+
+func (n *session) hello(q protocol.Hello) reply {
+	s := n.s
+	if q.Exits {
+		go s.exits.push(n.conn, n.done)
+	}
+	var names []string
+	for name := range s.drivers {
+		names = append(names, name)
+	}
+	// A daemon that comes means to stay.
+	s.mu.Lock()
+	s.ending = false
+	s.mu.Unlock()
+	return reply{body: protocol.HelloReply{Version: protocol.Version, Pid: os.Getpid(), Epoch: s.epoch, Drivers: names}}
+}

@@ -1,0 +1,43 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/supervisor/protocol"
+)
+
+// start releases the first process of a container.
+func (s *supervisor) start(q protocol.Start) (reply, error) {
+	c, err := s.find(q.ID)
+	if err != nil {
+		return reply{}, err
+	}
+	c.op.Lock()
+	defer c.op.Unlock()
+	c.mu.Lock()
+	st, released := c.state, c.released
+	c.mu.Unlock()
+	switch {
+	case released && st.StartOp == q.Op:
+		return reply{}, nil
+	case released:
+		return reply{}, fmt.Errorf("the container has been started: %w", execdriver.ErrExists)
+	case c.isEnded():
+		return reply{}, execdriver.ErrNotRunning
+	}
+	// Written before, as the process may be gone right after. A predecessor may have
+	// come so far and died; then the driver's Start finds a running container.
+	st.Started, st.StartOp = true, q.Op
+	if err := st.save(c.dir); err != nil {
+		return reply{}, err
+	}
+	if err := c.driver.Start(context.Background(), q.ID); err != nil {
+		return reply{}, err
+	}
+	c.mu.Lock()
+	c.state, c.released = st, true
+	c.mu.Unlock()
+	return reply{}, nil
+}

@@ -1,0 +1,91 @@
+package supervisor
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/supervisor/protocol"
+)
+
+// supervisor is the whole process's state.
+type supervisor struct {
+	root    string
+	drivers map[string]execdriver.Driver
+	epoch   uint64
+	exits   exits
+	// starts bounds how many containers and execs are being started at a time:
+	// each costs a dozen short processes and a copy of the spec.
+	starts chan struct{}
+
+	mu         sync.Mutex
+	containers map[string]*container
+	ending     bool // shut down was asked for
+	idle       chan struct{}
+}
+
+func newSupervisor(root string, drivers Drivers) (*supervisor, error) {
+	s := &supervisor{
+		root:       root,
+		drivers:    map[string]execdriver.Driver{},
+		epoch:      uint64(time.Now().UnixNano()),
+		starts:     make(chan struct{}, 8),
+		containers: map[string]*container{},
+		idle:       make(chan struct{}, 1),
+	}
+	s.exits.init(s.epoch)
+	for name, open := range drivers {
+		state := filepath.Join(root, name)
+		if err := os.MkdirAll(state, 0o700); err != nil {
+			return nil, err
+		}
+		d, err := open(execdriver.Options{StateDir: state})
+		if err != nil {
+			return nil, fmt.Errorf("exec driver %s: %w", name, err)
+		}
+		s.drivers[name] = d
+	}
+	return s, nil
+}
+
+func (s *supervisor) dir(id string) string { return protocol.ContainerDir(s.root, id) }
+
+// find gives the container that a request names.
+func (s *supervisor) find(id string) (*container, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.containers[id]
+	if c == nil {
+		return nil, execdriver.ErrNotFound
+	}
+	return c, nil
+}
+
+// forget takes a container out of the table, and ends the process if it was the last thing to do.
+func (s *supervisor) forget(id string) {
+	s.mu.Lock()
+	delete(s.containers, id)
+	s.mu.Unlock()
+	s.endIfIdle()
+}
+
+func (s *supervisor) shutdown() {
+	s.mu.Lock()
+	s.ending = true
+	s.mu.Unlock()
+	s.endIfIdle()
+}
+
+func (s *supervisor) endIfIdle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ending && len(s.containers) == 0 {
+		select {
+		case s.idle <- struct{}{}:
+		default:
+		}
+	}
+}
