@@ -1,0 +1,52 @@
+package server
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/jobengine/engine/internal/errs"
+)
+
+// apiVersion is the second number of an API version: 41 for 1.41. There has
+// only ever been a first number of 1.
+type apiVersion int
+
+// before tells whether the client speaks an older version than 1.minor.
+func (v apiVersion) before(minor int) bool { return int(v) < minor }
+
+// The limits as numbers.
+const (
+	minVersion apiVersion = 24
+	maxVersion apiVersion = 56
+)
+
+// splitVersion takes a leading /vX.Y off a path. Paths without one mean the newest.
+func splitVersion(path string) (v apiVersion, rest string, err error) {
+	if len(path) < 3 || path[1] != 'v' || path[2] < '0' || path[2] > '9' {
+		return maxVersion, path, nil
+	}
+	text, rest, ok := strings.Cut(path[2:], "/")
+	if !ok {
+		return maxVersion, path, nil
+	}
+	v, err = parseVersion(text)
+	return v, "/" + rest, err
+}
+
+func parseVersion(text string) (apiVersion, error) {
+	majorText, minorText, _ := strings.Cut(text, ".")
+	if minorText == "" {
+		minorText = "0"
+	}
+	major, err1 := strconv.ParseUint(majorText, 10, 31)
+	minor, err2 := strconv.ParseUint(minorText, 10, 31)
+	switch {
+	case err1 != nil || err2 != nil:
+		return 0, errs.Invalid("invalid client version %q: want two numbers as in 1.41", text)
+	case major > 1 || apiVersion(minor) > maxVersion && major == 1:
+		return 0, errs.Invalid("client version %s is too new. Maximum supported API version is %s", text, MaxAPIVersion)
+	case major < 1 || apiVersion(minor) < minVersion:
+		return 0, errs.Invalid("client version %s is too old. Minimum supported API version is %s, please upgrade your client to a newer version", text, MinAPIVersion)
+	}
+	return apiVersion(minor), nil
+}

@@ -1,0 +1,144 @@
+package server
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jobengine/engine/engine"
+)
+
+// lingerTime is how long the end of a connection may wait for the client's own
+// end. Closing while bytes of the client lie unread would reset the connection,
+// and the client could lose output that it has not read yet.
+const lingerTime = time.Second
+
+// hijack is a connection that leaves HTTP when its job opens: output one way,
+// standard input the other.
+type hijack struct {
+	w      *response
+	r      *request
+	cancel context.CancelFunc // ends the job when the client is gone
+
+	conn   net.Conn
+	stdout io.Writer
+	stdin  *io.PipeReader
+	drain  chan struct{} // closed when nothing more is read from the client
+}
+
+// newHijack prepares to take over a request's connection. The job runs with
+// the returned context: that of the request ends with the request only.
+func newHijack(w *response, r *request) (*hijack, context.Context) {
+	ctx, cancel := context.WithCancel(r.Context())
+	return &hijack{w: w, r: r, cancel: cancel}, ctx
+}
+
+// open takes the connection and answers: 101 to a client that asked for an
+// upgrade, 200 to one that did not.
+func (h *hijack) open(tty bool) (engine.Streams, error) {
+	conn, buf, err := h.w.Hijack()
+	if err != nil {
+		return engine.Streams{}, err
+	}
+	h.conn = conn
+	if _, err := conn.Write(h.head(tty)); err != nil {
+		conn.Close()
+		return engine.Streams{}, err
+	}
+	stdout, stderr, _ := multiplex(conn, tty)
+	h.stdout = stdout
+	pr, pw := io.Pipe()
+	h.stdin = pr
+	h.drain = make(chan struct{})
+	go h.pump(buf.Reader, pw)
+	return engine.Streams{Stdin: pr, Stdout: stdout, Stderr: stderr}, nil
+}
+
+func (h *hijack) head(tty bool) []byte {
+	b := make([]byte, 0, 512)
+	if h.r.Header.Get("Upgrade") != "" {
+		b = append(b, "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Type: "...)
+		b = append(b, streamType(h.r.version, tty)...)
+		h.w.status = 101
+	} else {
+		b = append(b, "HTTP/1.1 200 OK\r\nContent-Type: "...)
+		b = append(b, streamType(0, true)...)
+		h.w.status = 200
+	}
+	b = append(b, "\r\n"...)
+	for key, values := range h.w.Header() {
+		for _, v := range values {
+			b = fmt.Appendf(b, "%s: %s\r\n", key, v)
+		}
+	}
+	return append(b, "\r\n"...)
+}
+
+// pump hands the client's bytes to the job, those first that the HTTP reader
+// had buffered already. The end of the client's bytes is the end of standard
+// input and no more than that: output goes on until the client is gone.
+func (h *hijack) pump(from *bufio.Reader, to *io.PipeWriter) {
+	defer close(h.drain)
+	buf := make([]byte, 32<<10)
+	var err error
+	for err == nil {
+		var n int
+		n, err = from.Read(buf)
+		if n > 0 {
+			to.Write(buf[:n]) // fails once the job has ended: what comes then is thrown away
+		}
+	}
+	to.Close()
+	if err != io.EOF || awaitHangup(h.conn) {
+		h.cancel()
+	}
+}
+
+// awaitHangup waits until the client has closed both directions, and reports
+// whether it did; false means that it was closed on our side. Over TCP the
+// kernel learns of it only by sending something, a keep-alive at least.
+func awaitHangup(conn net.Conn) bool {
+	sock, ok := rawConn(conn).(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sock.SyscallConn()
+	if err != nil {
+		return false
+	}
+	gone := false
+	// The runtime's poller wakes the function at every change of the socket.
+	raw.Read(func(fd uintptr) bool {
+		p := []unix.PollFd{{Fd: int32(fd)}}
+		n, err := unix.Poll(p, 0)
+		gone = err == nil && n > 0 && p[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0
+		return gone
+	})
+	return gone
+}
+
+// finish ends the connection after its job. It returns the error that is still
+// to be answered over HTTP, if the job did not get as far as to open.
+func (h *hijack) finish(err error) error {
+	defer h.cancel()
+	if h.conn == nil {
+		return err
+	}
+	defer h.conn.Close()
+	if err != nil && !cancelled(err) {
+		fmt.Fprintf(h.stdout, "%s\r\n", err)
+	}
+	h.stdin.CloseWithError(io.EOF)
+	if half, ok := h.conn.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite()
+	}
+	h.conn.SetReadDeadline(time.Now().Add(lingerTime))
+	<-h.drain
+	return nil
+}

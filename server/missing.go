@@ -1,0 +1,44 @@
+package server
+
+import "github.com/jobengine/engine/internal/errs"
+
+// missingRoutes are docker's routes that have no job yet. They say so, instead
+// of pretending that the path is unknown.
+func missingRoutes() []route {
+	rows := []route{
+		{"POST", "/auth", missing("login")},
+		{"GET", "/system/df", missing("system df")},
+		{"POST", "/build", missing("build")},
+		{"POST", "/build/prune", missing("build prune")},
+		{"POST", "/commit", missing("commit")},
+		{"GET", "/containers/{name:.+}/stats", missing("stats")},
+		{"GET", "/containers/{name:.+}/changes", missing("diff")},
+		{"GET", "/containers/{name:.+}/export", missing("export")},
+		{"GET", "/containers/{name:.+}/archive", missing("cp")},
+		{"HEAD", "/containers/{name:.+}/archive", missing("cp")},
+		{"PUT", "/containers/{name:.+}/archive", missing("cp")},
+		{"GET", "/containers/{name:.+}/attach/ws", missing("attach over websocket")},
+		{"POST", "/containers/{name:.+}/update", missing("update")},
+		{"POST", "/containers/prune", missing("container prune")},
+		{"GET", "/images/search", missing("search")},
+		{"GET", "/images/get", missing("save")},
+		{"GET", "/images/{name:.+}/get", missing("save")},
+		{"POST", "/images/{name:.+}/push", missing("push")},
+		{"POST", "/images/prune", missing("image prune")},
+		{"GET", "/distribution/{name:.+}/json", missing("manifest inspect")},
+		{"POST", "/networks/create", missing("network create")},
+		{"POST", "/networks/prune", missing("network prune")},
+		{"POST", "/networks/{name:.+}/connect", missing("network connect")},
+		{"POST", "/networks/{name:.+}/disconnect", missing("network disconnect")},
+		{"DELETE", "/networks/{name:.+}", missing("network rm")},
+		{"POST", "/volumes/create", missing("volume create")},
+		{"POST", "/volumes/prune", missing("volume prune")},
+	}
+	return rows
+}
+
+func missing(what string) handler {
+	return func(*response, *request) error {
+		return errs.NotImplemented("%s is not available yet in this version of engine", what)
+	}
+}

@@ -1,0 +1,28 @@
+package server
+
+import (
+	"net/http"
+
+	"github.com/jobengine/engine/jobs"
+)
+
+func (s *Server) getNetworks(w *response, r *request) error {
+	f, err := r.filters()
+	if err != nil {
+		return err
+	}
+	out, err := jobs.Networks.Run(r.Context(), s.eng, jobs.NetworksIn{Filters: f}, caller(r))
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, networksFor(r.version, out.Networks))
+}
+
+func (s *Server) getNetwork(w *response, r *request) error {
+	in := jobs.NetworkInspectIn{Network: r.vars["name"], Verbose: r.flag("verbose"), Scope: r.get("scope")}
+	out, err := jobs.NetworkInspect.Run(r.Context(), s.eng, in, caller(r))
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, out.Inspect)
+}

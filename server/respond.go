@@ -1,0 +1,94 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"net"
+	"net/http"
+	"strconv"
+)
+
+// response is an http.ResponseWriter that knows what it has done.
+type response struct {
+	http.ResponseWriter
+	status   int
+	began    bool
+	hijacked bool
+}
+
+func (w *response) WriteHeader(code int) {
+	w.began, w.status = true, code
+	w.ResponseWriter.WriteHeader(code)
+}
+
+func (w *response) Write(p []byte) (int, error) {
+	if !w.began {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// Flush sends what was written so far, the headers at least.
+func (w *response) Flush() {
+	if !w.began {
+		w.WriteHeader(http.StatusOK)
+	}
+	http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// Hijack takes the connection away from HTTP.
+func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buf, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err == nil {
+		w.began, w.hijacked = true, true
+	}
+	return conn, buf, err
+}
+
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// errorBody is the shape of every error.
+type errorBody struct {
+	Message string `json:"message"`
+}
+
+// writeJSON answers with v as JSON, without HTML escaping and with a final newline.
+func writeJSON(w *response, code int, v any) error {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(buf.Len()))
+	w.WriteHeader(code)
+	_, err := w.Write(buf.Bytes())
+	return ignoreGone(err)
+}
+
+// ignoreGone drops the error of a client that did not stay for the answer.
+func ignoreGone(error) error { return nil }
+
+// noContent answers with a status and no body.
+func noContent(w *response, code int) error {
+	w.WriteHeader(code)
+	return nil
+}
+
+// list makes an empty list of a nil one: clients do not expect null.
+func list[T any](items []T) []T {
+	if items == nil {
+		return []T{}
+	}
+	return items
+}
+
+// writeTail ends an answer that has begun with a JSON value.
+func writeTail(w *response, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return ignoreGone(enc.Encode(v))
+}
