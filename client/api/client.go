@@ -30,6 +30,7 @@ type Client struct {
 	mu        sync.Mutex
 	version   string // "" until agreed
 	userAgent string
+	broken    error // why there is no client, see Broken
 }
 
 // Option changes a client at its making.
@@ -87,6 +88,9 @@ func (c *Client) Host() string { return c.endpoint.Host }
 
 // Dial opens a raw connection to the daemon.
 func (c *Client) Dial(ctx context.Context) (net.Conn, error) {
+	if c.broken != nil {
+		return nil, c.broken
+	}
 	conn, err := c.dial(ctx)
 	if err != nil {
 		return nil, c.connectionError(err)
@@ -98,6 +102,9 @@ func (c *Client) Dial(ctx context.Context) (net.Conn, error) {
 func (c *Client) Version(ctx context.Context) (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.broken != nil {
+		return "", c.broken
+	}
 	if c.version != "" {
 		return c.version, nil
 	}
@@ -194,6 +201,9 @@ func (c *Client) request(ctx context.Context, method, path string, query url.Val
 // caller's to close. path begins after the version ("/containers/json"). body
 // is nil, an io.Reader that is sent as it is, or anything else as JSON.
 func (c *Client) Do(ctx context.Context, method, path string, query url.Values, body any, header ...string) (*http.Response, error) {
+	if noun, _, empty := strings.Cut(path, "s//"); empty {
+		return nil, fmt.Errorf("invalid %s name or ID: value is empty", strings.TrimPrefix(noun, "/"))
+	}
 	version, err := c.Version(ctx)
 	if err != nil {
 		return nil, err
@@ -284,3 +294,7 @@ func (c *Client) Raw(ctx context.Context, path string, query url.Values, out any
 	}
 	return raw, json.Unmarshal(raw, out)
 }
+
+// Broken returns a client whose every request fails with err, for when it
+// could not be made: the reason then shows where the daemon is first asked.
+func Broken(err error) *Client { return &Client{broken: err, header: http.Header{}} }

@@ -1,0 +1,19 @@
+package client
+
+import (
+	"fmt"
+	"net/url"
+)
+
+// CmdRename gives a container another name.
+func (Containers) CmdRename(c *Cmd, args ...string) error {
+	c.Describe("rename CONTAINER NEW_NAME", "Rename a container", "container rename")
+	args, err := c.Parse(args, Exactly(2))
+	if err != nil {
+		return err
+	}
+	if err := c.API().Post(c.Context(), "/containers/"+args[0]+"/rename", url.Values{"name": {args[1]}}, nil, nil); err != nil {
+		return fmt.Errorf("failed to rename container: %w", err)
+	}
+	return nil
+}
