@@ -14,6 +14,8 @@ type apiVersion int
 // before tells whether the client speaks an older version than 1.minor.
 func (v apiVersion) before(minor int) bool { return int(v) < minor }
 
+func (v apiVersion) String() string { return "1." + strconv.Itoa(int(v)) }
+
 // The limits as numbers.
 const (
 	minVersion apiVersion = 24
@@ -21,7 +23,7 @@ const (
 )
 
 // splitVersion takes a leading /vX.Y off a path. Paths without one mean the newest.
-func splitVersion(path string) (v apiVersion, rest string, err error) {
+func splitVersion(path string, oldest apiVersion) (v apiVersion, rest string, err error) {
 	if len(path) < 3 || path[1] != 'v' || path[2] < '0' || path[2] > '9' {
 		return maxVersion, path, nil
 	}
@@ -29,11 +31,11 @@ func splitVersion(path string) (v apiVersion, rest string, err error) {
 	if !ok {
 		return maxVersion, path, nil
 	}
-	v, err = parseVersion(text)
+	v, err = parseVersion(text, oldest)
 	return v, "/" + rest, err
 }
 
-func parseVersion(text string) (apiVersion, error) {
+func parseVersion(text string, oldest apiVersion) (apiVersion, error) {
 	majorText, minorText, _ := strings.Cut(text, ".")
 	if minorText == "" {
 		minorText = "0"
@@ -45,8 +47,8 @@ func parseVersion(text string) (apiVersion, error) {
 		return 0, errs.Invalid("invalid client version %q: want two numbers as in 1.41", text)
 	case major > 1 || apiVersion(minor) > maxVersion && major == 1:
 		return 0, errs.Invalid("client version %s is too new. Maximum supported API version is %s", text, MaxAPIVersion)
-	case major < 1 || apiVersion(minor) < minVersion:
-		return 0, errs.Invalid("client version %s is too old. Minimum supported API version is %s, please upgrade your client to a newer version", text, MinAPIVersion)
+	case major < 1 || apiVersion(minor) < oldest:
+		return 0, errs.Invalid("client version %s is too old. Minimum supported API version is %s, please upgrade your client to a newer version", text, oldest)
 	}
 	return apiVersion(minor), nil
 }

@@ -39,7 +39,7 @@ func (s *Server) dispatch(w *response, hr *http.Request) error {
 	if err := guard(hr); err != nil {
 		return err
 	}
-	version, path, err := splitVersion(hr.URL.Path)
+	version, path, err := splitVersion(hr.URL.Path, s.oldest)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,8 @@ import (
 const (
 	headerTimeout  = 30 * time.Second // for the request line and the headers
 	maxHeaderBytes = 1 << 20
-	endGrace       = 2 * time.Second // for requests that are being answered at the end
+	endGrace       = 2 * time.Second // for the last answers, once no job runs any more
+	maxEnd         = time.Minute     // for requests when only this job was cancelled
 )
 
 // serveAPI binds all addresses at once and answers after acceptconnections.
@@ -61,9 +62,17 @@ func (s *Server) serveAPI(ctx context.Context, job *engine.Job, in jobs.ServeAPI
 	case err = <-failed:
 	case <-ctx.Done():
 	}
-	// Jobs are the engine's to wait for; here only their answers are flushed.
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), endGrace)
+	// Nothing new is accepted. The engine waits for the jobs that run, and tells
+	// through awaitEnd when their answers only need to be sent.
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxEnd)
 	defer cancel()
+	go func() {
+		select {
+		case <-s.hurry:
+			cancel()
+		case <-grace.Done():
+		}
+	}()
 	if srv.Shutdown(grace) != nil {
 		srv.Close()
 	}
@@ -112,6 +121,8 @@ func (s *Server) awaitEnd(context.Context) error {
 		select {
 		case <-c:
 		case <-timeout:
+			close(s.hurry)
+			<-c
 			return nil
 		}
 	}

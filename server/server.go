@@ -20,6 +20,7 @@ const (
 type Options struct {
 	Log             *logrus.Logger // nil is logrus' standard logger
 	Version         string         // for the Server header; "" is the version of the build
+	MinAPIVersion   string         // the oldest that is served; "" or older ones are MinAPIVersion
 	Debug           bool           // serve /debug/pprof
 	Experimental    bool           // say so in the headers
 	AuthzConfigured bool           // authorization plugins are in use: close the dynamic door
@@ -32,12 +33,14 @@ type Server struct {
 	log     *logrus.Logger
 	routers map[string]router // by method
 	header  string            // the value of the Server header
+	oldest  apiVersion
 
 	mu     sync.Mutex
 	bound  chan struct{} // not nil once serveapi runs; closed when it has bound or failed
 	open   chan struct{} // closed by acceptconnections
 	opened bool
 	ended  []chan struct{} // one for each serveapi: closed when its connections are
+	hurry  chan struct{}   // closed when no more time is given to them
 }
 
 // Install registers the jobs serveapi and acceptconnections and returns the
@@ -64,6 +67,11 @@ func New(eng *engine.Engine, opts Options) *Server {
 		log:    opts.Log,
 		header: "Docker/" + opts.Version + " (linux)",
 		open:   make(chan struct{}),
+		hurry:  make(chan struct{}),
+	}
+	s.oldest = minVersion
+	if v, err := parseVersion(opts.MinAPIVersion, minVersion); err == nil {
+		s.oldest = v
 	}
 	s.routers = newRouters(s.routes())
 	return s

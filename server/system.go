@@ -39,10 +39,10 @@ func (s *Server) getVersion(w *response, r *request) error {
 	if err != nil {
 		return err
 	}
-	out.APIVersion, out.MinAPIVersion = MaxAPIVersion, MinAPIVersion
+	out.APIVersion, out.MinAPIVersion = MaxAPIVersion, s.oldest.String()
 	for _, c := range out.Components {
 		if c.Name == "Engine" && c.Details != nil {
-			c.Details["ApiVersion"], c.Details["MinAPIVersion"] = MaxAPIVersion, MinAPIVersion
+			c.Details["ApiVersion"], c.Details["MinAPIVersion"] = MaxAPIVersion, s.oldest.String()
 		}
 	}
 	return writeJSON(w, http.StatusOK, out.VersionResponse)
