@@ -11,6 +11,7 @@ import (
 	"github.com/jobengine/engine/execdriver"
 	"github.com/jobengine/engine/graphdriver"
 	"github.com/jobengine/engine/supervisor"
+	"github.com/jobengine/engine/supervisor/protocol"
 )
 
 // Set is what is plugged into one engine.
@@ -41,7 +42,7 @@ func Default() *Set {
 // Role takes the part of another program, if this process was started to do
 // so, and does not return then. It is the first thing that a main does.
 func (set *Set) Role() {
-	if filepath.Base(os.Args[0]) == supervisor.ProgramName {
+	if filepath.Base(os.Args[0]) == protocol.Name {
 		os.Exit(supervisor.Main(os.Args[1:], set.Exec.items))
 	}
 }

@@ -1,0 +1,103 @@
+package builtins
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/jobengine/engine/containers"
+	"github.com/jobengine/engine/engine"
+	"github.com/jobengine/engine/events"
+	"github.com/jobengine/engine/images"
+	"github.com/jobengine/engine/internal/hostinfo"
+	"github.com/jobengine/engine/networks"
+	"github.com/jobengine/engine/server"
+	"github.com/jobengine/engine/system"
+)
+
+// InstallServer registers serveapi and acceptconnections, so that sockets can
+// be bound before anything slow happens.
+func (set *Set) InstallServer(eng *engine.Engine, cfg Config) {
+	server.Install(eng, server.Options{Log: cfg.Log, Debug: cfg.Debug})
+}
+
+// Install opens the drivers, makes the nouns, connects them, finds again what
+// a former daemon left, and registers all jobs. What it opened is closed by
+// the engine's Shutdown, also after an error.
+func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) error {
+	if cfg.Log == nil {
+		cfg.Log = logrus.StandardLogger()
+	}
+	id, err := identify(cfg.DataRoot)
+	if err != nil {
+		return err
+	}
+	graph, graphName, err := set.openGraph(cfg)
+	if err != nil {
+		return err
+	}
+	eng.OnShutdown("graph driver "+graphName, func(context.Context) error { return graph.Cleanup() })
+
+	sup, err := set.openSupervisor(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	eng.OnShutdown("supervisor", func(ctx context.Context) error {
+		// It ends at once, or as soon as the last container has.
+		return errors.Join(sup.Shutdown(ctx), sup.Close())
+	})
+
+	bus := events.New()
+	users := &imageUsers{}
+	img, err := images.New(images.Config{
+		Root: cfg.DataRoot, Graph: graph, Events: bus, Containers: users, Log: cfg.Log,
+	})
+	if err != nil {
+		return fmt.Errorf("images: %w", err)
+	}
+	eng.OnShutdown("images", func(context.Context) error { return img.Close() })
+
+	ctrs, err := containers.New(containers.Config{
+		Root: cfg.DataRoot, ExecRoot: cfg.ExecRoot,
+		Graph: graph, GraphDriver: graphName,
+		Images: imageSource{img}, Runtime: newRuntime(sup), Events: bus,
+		ExecDriver: cfg.ExecDriver, DefaultLog: cfg.LogDriver, DefaultLogOpts: cfg.LogOpts,
+		CgroupParent: cfg.CgroupParent, StopTimeout: int(cfg.DefaultStopTimeout.Seconds()),
+		ShmSizeBytes: cfg.DefaultShmSizeBytes,
+		Seccomp:      hostinfo.SeccompBuilt, Log: cfg.Log,
+	})
+	if err != nil {
+		return fmt.Errorf("containers: %w", err)
+	}
+	users.Containers = ctrs
+	eng.OnShutdown("containers", func(ctx context.Context) error {
+		if !cfg.LiveRestore {
+			ctrs.StopAll(ctx)
+		}
+		return ctrs.Close()
+	})
+	if err := ctrs.Restore(ctx); err != nil {
+		return fmt.Errorf("containers: %w", err)
+	}
+
+	bus.Install(eng)
+	img.Install(eng)
+	ctrs.Install(eng)
+	networks.New(id.ID, id.Created).Install(eng)
+	system.New(system.Config{
+		EngineID: id.ID, DataRoot: filepath.Clean(cfg.DataRoot),
+		StorageDriver: graphName, ExecDriver: cfg.ExecDriver, LogDriver: cfg.LogDriver,
+		APIVersion: server.MaxAPIVersion, MinAPIVersion: cfg.MinAPIVersion,
+		Labels: cfg.Labels, Debug: cfg.Debug, LiveRestore: cfg.LiveRestore,
+		Containers: ctrs, Images: img, Graph: graph, Events: bus, Runtime: execDrivers{sup},
+	}).Install(eng)
+
+	for _, name := range set.Jobs.Names() {
+		install, _ := set.Jobs.Get(name)
+		install(eng)
+	}
+	return nil
+}

@@ -1,0 +1,62 @@
+package builtins
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+
+	"github.com/jobengine/engine/internal/durable"
+	"github.com/jobengine/engine/supervisor/client"
+	"github.com/jobengine/engine/supervisor/protocol"
+)
+
+// openSupervisor finds the supervisor that a former daemon left, or starts
+// one: the small program that is embedded in this one, or this one itself when
+// there is none, or when it lacks an exec driver of the set.
+func (set *Set) openSupervisor(ctx context.Context, cfg Config) (*client.Client, error) {
+	if _, err := set.Exec.Get(cfg.ExecDriver); err != nil {
+		return nil, err
+	}
+	options := client.Options{ExecRoot: cfg.ExecRoot, Log: cfg.Log.Warnf}
+	if len(sealedSupervisor) > 0 && slices.Equal(set.Exec.Names(), set.sealed) {
+		path, err := sealedPath(cfg.ExecRoot)
+		if err != nil {
+			return nil, err
+		}
+		options.Command = func() (*exec.Cmd, error) { return exec.Command(path), nil }
+	}
+	sup, err := client.Open(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	if have := sup.Hello().Drivers; !slices.Contains(have, cfg.ExecDriver) {
+		sup.Close()
+		return nil, fmt.Errorf("the running supervisor does not know the exec driver %q, only %q: stop its containers first", cfg.ExecDriver, have)
+	}
+	return sup, nil
+}
+
+// sealedMemory keeps the memory that the supervisor is started from: it may
+// have to be started again.
+var sealedMemory *os.File
+
+// sealedPath gives a path by which the embedded supervisor can be executed as
+// long as this process lives: from sealed memory, or, where the kernel forbids
+// that (vm.memfd_noexec=2), from a file.
+func sealedPath(execRoot string) (string, error) {
+	path, keep, err := client.SealedCommand(sealedSupervisor)
+	if err == nil {
+		sealedMemory = keep
+		return path, nil
+	}
+	path = filepath.Join(execRoot, protocol.Name)
+	return path, durable.WriteFileUnsynced(durable.OS, path, sealedSupervisor, 0o500)
+}
+
+// execDrivers tells the noun system about the supervisor.
+type execDrivers struct{ *client.Client }
+
+func (d execDrivers) Drivers(context.Context) []string { return d.Hello().Drivers }
