@@ -76,7 +76,7 @@ func packTree(ctx context.Context, p *Packer, dirfd int, base, name string, dept
 		return &os.PathError{Op: "open", Path: name, Err: err}
 	}
 	defer unix.Close(fd)
-	names, err := readNames(fd)
+	names, err := ReadNames(fd)
 	if err != nil {
 		return err
 	}

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readNames gives the names in an open folder, sorted, from its start.
-func readNames(fd int) ([]string, error) {
+// ReadNames gives the names in the open folder fd, sorted, from its start.
+func ReadNames(fd int) ([]string, error) {
 	if _, err := unix.Seek(fd, 0, unix.SEEK_SET); err != nil {
 		return nil, fmt.Errorf("read folder: %w", err)
 	}

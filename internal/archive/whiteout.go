@@ -110,7 +110,7 @@ func (u *unpacker) applyWhiteout(parent int, hidden, path string) error {
 
 // removeOlder removes from the folder fd what this archive did not make.
 func (u *unpacker) removeOlder(fd int, dir string) error {
-	names, err := readNames(fd)
+	names, err := ReadNames(fd)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -111,4 +112,27 @@ func readXattrs(fd int) ([]xattr, error) {
 		list = append(list, xattr{name, string(value[:n])})
 	}
 	return list, nil
+}
+
+// Attributes gives the extended attributes of a regular file or folder that
+// travel in archives, in one piece to be compared; nothing for what is neither.
+func Attributes(path string) ([]byte, error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return nil, err
+	}
+	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFDIR {
+		return nil, nil
+	}
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	list, err := readXattrs(fd)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(list, func(a, b xattr) int { return strings.Compare(a.name, b.name) })
+	return fmt.Appendf(nil, "%q", list), nil
 }

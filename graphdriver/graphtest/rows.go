@@ -1,0 +1,19 @@
+package graphtest
+
+import (
+	"github.com/jobengine/engine/graphdriver"
+)
+
+// Rows gives the whole contract, the simple promises first.
+func Rows() []Row {
+	var rows []Row
+	rows = append(rows, lifeRows()...)
+	rows = append(rows, treeRows()...)
+	rows = append(rows, applyRows()...)
+	rows = append(rows, diffRows()...)
+	return append(rows, restartRows()...)
+}
+
+func kindName(k graphdriver.ChangeKind) string {
+	return [...]string{"C", "A", "D"}[k]
+}

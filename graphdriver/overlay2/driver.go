@@ -1,0 +1,325 @@
+package overlay2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jobengine/engine/graphdriver"
+	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/internal/rmtree"
+)
+
+const (
+	newPrefix   = ".new-"
+	trashPrefix = ".trash-"
+	checkPrefix = ".check-"
+	linksPrefix = ".links-"
+
+	// maxLowers is the kernel's OVL_MAX_STACK.
+	maxLowers = 500
+)
+
+// Driver is the overlay2 driver. Its methods beyond graphdriver.Driver are
+// Capabilities, List and Sync.
+type Driver struct {
+	home   string
+	host   host
+	sweep  sync.WaitGroup // removal of what killed processes left
+	mu     sync.Mutex     // guards the maps, never held across the disk
+	layers map[string]record
+	users  map[string]int // Gets without a Put
+}
+
+var (
+	_ graphdriver.Driver  = (*Driver)(nil)
+	_ graphdriver.Capable = (*Driver)(nil)
+	_ graphdriver.Lister  = (*Driver)(nil)
+	_ graphdriver.Syncer  = (*Driver)(nil)
+	_ graphdriver.New     = New
+)
+
+// New opens the driver. It mounts a small overlay to see that this host and file
+// system can have it. There are no options yet.
+func New(o graphdriver.Options) (graphdriver.Driver, error) {
+	if err := graphdriver.CheckOptions("overlay2", o.Options); err != nil {
+		return nil, err
+	}
+	home, err := filepath.Abs(o.Home)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(home, 0o710); err != nil {
+		return nil, err
+	}
+	if home, err = filepath.EvalSymlinks(home); err != nil {
+		return nil, err
+	}
+	d := &Driver{home: home, layers: map[string]record{}, users: map[string]int{}}
+	if d.host, err = probe(home); err != nil {
+		return nil, err
+	}
+	return d, d.removeLeftovers()
+}
+
+// removeLeftovers finishes in the background what a killed process began. No
+// layer has such a name, so nobody waits for it but Cleanup.
+func (d *Driver) removeLeftovers() error {
+	entries, err := os.ReadDir(d.home)
+	if err != nil {
+		return err
+	}
+	var left []string
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			left = append(left, filepath.Join(d.home, e.Name()))
+		}
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	// At once, so that a layer of the same name can be made meanwhile.
+	for i, path := range left {
+		trash := filepath.Join(d.home, fmt.Sprintf("%sleft-%d-%d", trashPrefix, os.Getpid(), i))
+		if err := os.Rename(path, trash); err == nil {
+			left[i] = trash
+		}
+	}
+	d.sweep.Go(func() {
+		for _, path := range left {
+			for _, merged := range []string{"merged", "."} {
+				unix.Unmount(filepath.Join(path, merged), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+			}
+			// What cannot be removed now is tried again at the next start.
+			_ = rmtree.Path(path)
+		}
+	})
+	return nil
+}
+
+func (d *Driver) dir(id string) string    { return filepath.Join(d.home, id) }
+func (d *Driver) diff(id string) string   { return filepath.Join(d.home, id, "diff") }
+func (d *Driver) work(id string) string   { return filepath.Join(d.home, id, "work") }
+func (d *Driver) merged(id string) string { return filepath.Join(d.home, id, "merged") }
+
+// Create makes an empty layer that ApplyDiff fills.
+func (d *Driver) Create(ctx context.Context, id, parent string) error {
+	return d.create(ctx, id, record{Parent: parent, Size: unknownSize})
+}
+
+// CreateReadWrite makes a writable layer. Its option "volatile" ("true" or
+// "false") leaves out all syncing of what is written to it: for containers that
+// nobody will look for after a power cut.
+func (d *Driver) CreateReadWrite(ctx context.Context, id, parent string, opts map[string]string) error {
+	if _, ok := opts["size"]; ok {
+		return errs.Invalid("overlay2: storage option size is not supported: it needs project quotas")
+	}
+	if err := graphdriver.CheckOptions("overlay2", opts, "volatile"); err != nil {
+		return err
+	}
+	r := record{Parent: parent, Size: unknownSize, ReadWrite: true}
+	if v, ok := opts["volatile"]; ok {
+		b, err := strconv.ParseBool(v)
+		if err != nil {
+			return errs.Invalid("overlay2: storage option volatile: %q is neither true nor false", v)
+		}
+		r.Volatile = b && d.host.volatile
+	}
+	return d.create(ctx, id, r)
+}
+
+func (d *Driver) create(ctx context.Context, id string, r record) error {
+	if err := graphdriver.CheckID(id); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if d.present(id) {
+		return fmt.Errorf("%s: %w", id, graphdriver.ErrExists)
+	}
+	root := rootAttributes{mode: 0o755}
+	if r.Parent != "" {
+		lowers, err := d.chain(r.Parent)
+		if err != nil {
+			return fmt.Errorf("parent: %w", err)
+		}
+		if len(lowers) > maxLowers {
+			return errs.Invalid("overlay2: more than %d layers above one another", maxLowers)
+		}
+		if root, err = d.rootOf(r.Parent); err != nil {
+			return fmt.Errorf("parent: %w", err)
+		}
+	}
+	tmp := filepath.Join(d.home, newPrefix+id)
+	if err := makeLayer(tmp, r, root); err != nil {
+		_ = rmtree.Path(tmp) // the first error is the one to tell
+		return fmt.Errorf("create layer %s: %w", id, err)
+	}
+	if err := unix.Renameat2(unix.AT_FDCWD, tmp, unix.AT_FDCWD, d.dir(id), unix.RENAME_NOREPLACE); err != nil {
+		_ = rmtree.Path(tmp)
+		if err == unix.EEXIST {
+			return fmt.Errorf("%s: %w", id, graphdriver.ErrExists)
+		}
+		return &os.LinkError{Op: "rename", Old: tmp, New: d.dir(id), Err: err}
+	}
+	d.mu.Lock()
+	d.layers[id] = r
+	d.mu.Unlock()
+	return nil
+}
+
+func makeLayer(dir string, r record, root rootAttributes) error {
+	if err := unix.Mkdir(dir, 0o710); err == unix.EEXIST {
+		if err := rmtree.Path(dir); err != nil {
+			return err
+		}
+		if err := unix.Mkdir(dir, 0o710); err != nil {
+			return &os.PathError{Op: "mkdir", Path: dir, Err: err}
+		}
+	} else if err != nil {
+		return &os.PathError{Op: "mkdir", Path: dir, Err: err}
+	}
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: dir, Err: err}
+	}
+	defer unix.Close(fd)
+	names := []string{"diff", "merged"}
+	if r.ReadWrite {
+		names = append(names, "work")
+	}
+	for _, name := range names {
+		if err := unix.Mkdirat(fd, name, 0o700); err != nil {
+			return &os.PathError{Op: "mkdir", Path: name, Err: err}
+		}
+	}
+	if err := root.set(filepath.Join(dir, "diff")); err != nil {
+		return err
+	}
+	return r.write(fd)
+}
+
+// Remove deletes a layer. It is renamed first: a layer is there or it is not.
+func (d *Driver) Remove(_ context.Context, id string) error {
+	if err := graphdriver.CheckID(id); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	delete(d.users, id)
+	delete(d.layers, id)
+	d.mu.Unlock()
+	if err := unmount(d.merged(id)); err != nil {
+		return err
+	}
+	trash := filepath.Join(d.home, trashPrefix+id)
+	err := unix.Renameat2(unix.AT_FDCWD, d.dir(id), unix.AT_FDCWD, trash, unix.RENAME_NOREPLACE)
+	if err == unix.EEXIST { // a Remove that could not finish
+		if err := rmtree.Path(trash); err != nil {
+			return err
+		}
+		err = unix.Rename(d.dir(id), trash)
+	}
+	if err != nil && err != unix.ENOENT {
+		return &os.LinkError{Op: "rename", Old: d.dir(id), New: trash, Err: err}
+	}
+	return rmtree.Path(trash)
+}
+
+// Exists tells whether a layer is there.
+func (d *Driver) Exists(_ context.Context, id string) bool { return d.present(id) }
+
+func (d *Driver) present(id string) bool {
+	if !graphdriver.ValidID(id) {
+		return false
+	}
+	d.mu.Lock()
+	_, ok := d.layers[id]
+	d.mu.Unlock()
+	if ok {
+		return true
+	}
+	var st unix.Stat_t
+	return unix.Lstat(d.dir(id), &st) == nil
+}
+
+// Parent gives the id of a layer's parent.
+func (d *Driver) Parent(_ context.Context, id string) (string, error) {
+	r, err := d.load(id)
+	return r.Parent, err
+}
+
+// List names all layers.
+func (d *Driver) List(context.Context) ([]string, error) {
+	entries, err := os.ReadDir(d.home)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, e := range entries {
+		if e.IsDir() && graphdriver.ValidID(e.Name()) {
+			ids = append(ids, e.Name())
+		}
+	}
+	return ids, nil
+}
+
+// Capabilities: layers are independent, and only writable ones are mounted writable.
+func (d *Driver) Capabilities() graphdriver.Capabilities {
+	return graphdriver.Capabilities{IndependentLayers: true, ReadOnlyRoot: true}
+}
+
+// Status gives the pairs that `docker info` shows.
+func (d *Driver) Status() [][2]string {
+	return [][2]string{
+		{"Backing Filesystem", d.host.backing},
+		{"Supports d_type", "true"},
+		{"Using metacopy", "false"},
+		{"Native Overlay Diff", "true"},
+		{"userxattr", "false"},
+	}
+}
+
+// Metadata gives the folders of a layer under the keys that docker has.
+func (d *Driver) Metadata(_ context.Context, id string) (map[string]string, error) {
+	r, err := d.load(id)
+	if err != nil {
+		return nil, err
+	}
+	m := map[string]string{
+		"UpperDir":  d.diff(id),
+		"WorkDir":   d.work(id),
+		"MergedDir": d.merged(id),
+	}
+	if r.Parent != "" {
+		lowers, err := d.chain(r.Parent)
+		if err != nil {
+			return nil, err
+		}
+		m["LowerDir"] = strings.Join(lowers, ":")
+	}
+	return m, nil
+}
+
+// Cleanup unmounts what is still in use and waits for the removal of leftovers.
+func (d *Driver) Cleanup() error {
+	d.mu.Lock()
+	users := d.users
+	d.users = map[string]int{}
+	d.mu.Unlock()
+	var failed []error
+	for id := range users {
+		if err := unmount(d.merged(id)); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	d.sweep.Wait()
+	return errors.Join(failed...)
+}

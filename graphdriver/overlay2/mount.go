@@ -1,0 +1,276 @@
+package overlay2
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/internal/rmtree"
+)
+
+// Get mounts a layer, or finds it mounted.
+func (d *Driver) Get(ctx context.Context, id string) (string, error) {
+	r, err := d.load(id)
+	if err != nil {
+		return "", err
+	}
+	dir := d.merged(id)
+	if r.Parent == "" {
+		dir = d.diff(id) // nothing to merge
+	}
+	d.mu.Lock()
+	inUse := d.users[id] > 0
+	if inUse {
+		d.users[id]++
+	}
+	d.mu.Unlock()
+	if inUse {
+		return dir, nil
+	}
+	if r.Parent != "" && !isMountpoint(dir) {
+		if err := ctx.Err(); err != nil {
+			return "", err
+		}
+		if err := d.mount(id, r); err != nil {
+			return "", fmt.Errorf("mount layer %s: %w", id, err)
+		}
+	}
+	d.mu.Lock()
+	d.users[id]++
+	d.mu.Unlock()
+	return dir, nil
+}
+
+// Put counts down and unmounts the layer at the last call.
+func (d *Driver) Put(_ context.Context, id string) error {
+	if _, err := d.load(id); err != nil && !d.present(id) {
+		return err
+	}
+	d.mu.Lock()
+	n := d.users[id]
+	if n > 1 {
+		d.users[id] = n - 1
+	} else {
+		delete(d.users, id)
+	}
+	d.mu.Unlock()
+	if n > 1 {
+		return nil
+	}
+	return unmount(d.merged(id))
+}
+
+func (d *Driver) mount(id string, r record) error {
+	lowers, err := d.chain(r.Parent)
+	if err != nil {
+		return err
+	}
+	o := overlay{lowers: lowers, target: d.merged(id)}
+	if r.ReadWrite {
+		o.upper, o.work, o.volatile = d.diff(id), d.work(id), r.Volatile
+		if r.Volatile {
+			// overlayfs refuses a folder that was mounted so before, lest it is
+			// used after a power cut. The container's owner has decided that.
+			if err := rmtree.Path(filepath.Join(o.work, "work", "incompat")); err != nil {
+				return err
+			}
+		}
+	} else {
+		o.lowers = append([]string{d.diff(id)}, lowers...)
+	}
+	if len(o.lowers) > maxLowers {
+		return errs.Invalid("more than %d layers above one another", maxLowers)
+	}
+	return o.mount(d.home, d.host.manyLowers)
+}
+
+// overlay is one mount to be made.
+type overlay struct {
+	lowers      []string // absolute, uppermost first
+	upper, work string   // "" for a read-only mount
+	volatile    bool
+	target      string
+}
+
+// options are those that keep a layer's files independent of its parents: no
+// redirects, no data left in a parent, no indexes of parents' inodes.
+func (o overlay) options() [][2]string {
+	list := [][2]string{{"index", "off"}, {"metacopy", "off"}, {"redirect_dir", "off"}, {"xino", "off"}}
+	if o.volatile {
+		list = append(list, [2]string{"volatile", ""})
+	}
+	return list
+}
+
+func (o overlay) mount(home string, manyLowers bool) error {
+	var err error
+	if manyLowers {
+		err = o.mountByParts(home)
+	} else {
+		err = o.mountByString(home)
+	}
+	if err != nil {
+		return err
+	}
+	// Folders of containers are nothing that other mount namespaces should get or keep.
+	attr := unix.MountAttr{Propagation: unix.MS_PRIVATE}
+	if err := unix.MountSetattr(unix.AT_FDCWD, o.target, unix.AT_SYMLINK_NOFOLLOW, &attr); err != nil {
+		unix.Unmount(o.target, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+		return &os.PathError{Op: "make private", Path: o.target, Err: err}
+	}
+	return nil
+}
+
+// maxValue is what the kernel takes as a string in fsconfig(2).
+const maxValue = 255
+
+// mountByParts gives the kernel one lower folder at a time (since Linux 6.5).
+func (o overlay) mountByParts(home string) error {
+	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("fsopen overlay: %w", err)
+	}
+	defer unix.Close(fs)
+	short := func(path string) string { return path }
+	if len(home)+200 > maxValue {
+		// Through a descriptor of home, names are short wherever it lies.
+		fd, err := unix.Open(home, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return &os.PathError{Op: "open", Path: home, Err: err}
+		}
+		defer unix.Close(fd)
+		short = func(path string) string { return "/proc/self/fd/" + strconv.Itoa(fd) + path[len(home):] }
+	}
+	set := func(key, value string) error {
+		if err := unix.FsconfigSetString(fs, key, value); err != nil {
+			return fmt.Errorf("%s=%s: %w%s", key, value, err, kernelSays(fs))
+		}
+		return nil
+	}
+	if err := set("source", "overlay"); err != nil {
+		return err
+	}
+	for _, lower := range o.lowers {
+		if err := set("lowerdir+", short(lower)); err != nil {
+			return err
+		}
+	}
+	if o.upper != "" {
+		// These two are unescaped by the kernel, unlike lowerdir+.
+		escape := strings.NewReplacer(`\`, `\\`)
+		if err := set("upperdir", escape.Replace(short(o.upper))); err != nil {
+			return err
+		}
+		if err := set("workdir", escape.Replace(short(o.work))); err != nil {
+			return err
+		}
+	}
+	for _, opt := range o.options() {
+		if opt[1] == "" {
+			if err := unix.FsconfigSetFlag(fs, opt[0]); err != nil {
+				return fmt.Errorf("%s: %w%s", opt[0], err, kernelSays(fs))
+			}
+		} else if err := set(opt[0], opt[1]); err != nil {
+			return err
+		}
+	}
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return fmt.Errorf("create overlay: %w%s", err, kernelSays(fs))
+	}
+	mnt, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("fsmount: %w%s", err, kernelSays(fs))
+	}
+	defer unix.Close(mnt)
+	if err := unix.MoveMount(mnt, "", unix.AT_FDCWD, o.target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return &os.PathError{Op: "move mount to", Path: o.target, Err: err}
+	}
+	return nil
+}
+
+// kernelSays gives the messages that the kernel left in a file system context.
+func kernelSays(fs int) string {
+	var text strings.Builder
+	buf := make([]byte, 1024)
+	for range 10 {
+		n, err := unix.Read(fs, buf)
+		if err != nil || n <= 0 {
+			break
+		}
+		fmt.Fprintf(&text, "; %s", strings.TrimSpace(string(buf[:n])))
+	}
+	return text.String()
+}
+
+// mountByString is the way before Linux 6.5: one page holds all options. Links
+// with names of a few bytes make room for some 170 lower folders.
+func (o overlay) mountByString(home string) error {
+	tmp, err := os.MkdirTemp(home, linksPrefix)
+	if err != nil {
+		return err
+	}
+	defer rmtree.Path(tmp)
+	fd, err := unix.Open(tmp, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: tmp, Err: err}
+	}
+	defer unix.Close(fd)
+	link := func(name, target string) (string, error) {
+		if err := unix.Symlinkat(target, fd, name); err != nil {
+			return "", &os.PathError{Op: "symlink", Path: name, Err: err}
+		}
+		return "/proc/self/fd/" + strconv.Itoa(fd) + "/" + name, nil
+	}
+	var data strings.Builder
+	data.WriteString("lowerdir=")
+	for i, lower := range o.lowers {
+		name, err := link(strconv.FormatInt(int64(i), 36), lower)
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			data.WriteByte(':')
+		}
+		data.WriteString(name)
+	}
+	if o.upper != "" {
+		for _, kv := range [][2]string{{"upperdir", o.upper}, {"workdir", o.work}} {
+			name, err := link(kv[0], kv[1])
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(&data, ",%s=%s", kv[0], name)
+		}
+	}
+	for _, opt := range o.options() {
+		data.WriteString("," + strings.TrimSuffix(opt[0]+"="+opt[1], "="))
+	}
+	if data.Len() >= os.Getpagesize() {
+		return errs.Invalid("this kernel cannot mount %d layers above one another", len(o.lowers))
+	}
+	if err := unix.Mount("overlay", o.target, "overlay", 0, data.String()); err != nil {
+		return &os.PathError{Op: "mount overlay on", Path: o.target, Err: err}
+	}
+	return nil
+}
+
+// unmount detaches what is mounted at path; nothing there is not an error.
+func unmount(path string) error {
+	err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+	if err == nil || err == unix.EINVAL || err == unix.ENOENT {
+		return nil
+	}
+	return &os.PathError{Op: "unmount", Path: path, Err: err}
+}
+
+func isMountpoint(path string) bool {
+	var st unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, unix.STATX_TYPE, &st)
+	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
+}

@@ -1,0 +1,125 @@
+package overlay2
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jobengine/engine/graphdriver"
+	"github.com/jobengine/engine/internal/rmtree"
+)
+
+// host is what the machine can do.
+type host struct {
+	backing    string // name of the file system of Home, as docker has it
+	manyLowers bool   // lower folders can be given one by one
+	volatile   bool
+}
+
+// probe mounts a small overlay in home and uses it.
+func probe(home string) (host, error) {
+	h := host{backing: backingName(home)}
+	unsupported := func(format string, args ...any) (host, error) {
+		return host{}, fmt.Errorf("overlay2: %w: %w", graphdriver.ErrNotSupported, fmt.Errorf(format, args...))
+	}
+	if os.Geteuid() != 0 {
+		return unsupported("it needs root")
+	}
+	if h.backing == "overlayfs" {
+		return unsupported("%s is itself on an overlay, which cannot take an upper layer", home)
+	}
+	tmp, err := os.MkdirTemp(home, checkPrefix)
+	if err != nil {
+		return host{}, err
+	}
+	defer rmtree.Path(tmp)
+	for _, name := range []string{"lower1", "lower2", "upper", "work", "merged"} {
+		if err := os.Mkdir(filepath.Join(tmp, name), 0o755); err != nil {
+			return host{}, err
+		}
+	}
+	victim := filepath.Join(tmp, "lower1", "victim")
+	if err := os.WriteFile(victim, nil, 0o600); err != nil {
+		return host{}, err
+	}
+	if ok, err := givesTypes(filepath.Join(tmp, "lower1")); err != nil || !ok {
+		return unsupported("file system %s of %s does not give types in its folders (d_type)", h.backing, home)
+	}
+	o := overlay{
+		lowers: []string{filepath.Join(tmp, "lower1"), filepath.Join(tmp, "lower2")},
+		upper:  filepath.Join(tmp, "upper"), work: filepath.Join(tmp, "work"), target: filepath.Join(tmp, "merged"),
+		volatile: true,
+	}
+	// From what the newest kernels can to what older ones can.
+	var failed []error
+	for _, try := range []host{{manyLowers: true, volatile: true}, {volatile: true}, {}} {
+		o.volatile = try.volatile
+		if err = o.mount(tmp, try.manyLowers); err == nil {
+			h.manyLowers, h.volatile = try.manyLowers, try.volatile
+			break
+		}
+		failed = append(failed, err)
+	}
+	if err != nil {
+		return unsupported("a trial mount failed: %w", failed[0])
+	}
+	defer unmount(o.target)
+	if err := os.Remove(filepath.Join(o.target, "victim")); err != nil {
+		return unsupported("a trial mount cannot remove files: %w", err)
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(filepath.Join(o.upper, "victim"), &st); err != nil || !isWhiteout(&st) {
+		return unsupported("a trial mount makes no whiteouts: %w", errors.Join(err))
+	}
+	return h, nil
+}
+
+// givesTypes tells whether reading a folder tells files' types, as overlayfs needs.
+func givesTypes(dir string) (bool, error) {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false, err
+	}
+	defer unix.Close(fd)
+	buf := make([]byte, 4096)
+	n, err := unix.ReadDirent(fd, buf)
+	const recordLength, fileType = 16, 18 // offsets in struct linux_dirent64
+	for off := 0; err == nil && off+fileType < n; {
+		if buf[off+fileType] == unix.DT_UNKNOWN {
+			return false, nil
+		}
+		off += int(buf[off+recordLength]) | int(buf[off+recordLength+1])<<8
+	}
+	return err == nil, err
+}
+
+func backingName(dir string) string {
+	var st unix.Statfs_t
+	if unix.Statfs(dir, &st) != nil {
+		return "unknown"
+	}
+	switch uint32(st.Type) {
+	case unix.EXT4_SUPER_MAGIC:
+		return "extfs"
+	case unix.XFS_SUPER_MAGIC:
+		return "xfs"
+	case unix.BTRFS_SUPER_MAGIC:
+		return "btrfs"
+	case unix.TMPFS_MAGIC:
+		return "tmpfs"
+	case unix.OVERLAYFS_SUPER_MAGIC:
+		return "overlayfs"
+	case unix.F2FS_SUPER_MAGIC:
+		return "f2fs"
+	case unix.NFS_SUPER_MAGIC:
+		return "nfs"
+	case unix.FUSE_SUPER_MAGIC:
+		return "fuse"
+	case 0x2fc12fc1:
+		return "zfs"
+	}
+	return fmt.Sprintf("unknown (%#x)", uint32(st.Type))
+}
