@@ -68,7 +68,8 @@ type Stdio struct {
 
 // Process is a process that a driver has started. PidFD is opened with
 // PIDFD_NONBLOCK, so that the receiver, who owns it, can wait for it in the
-// poller; the driver never waits.
+// poller; the driver never waits. The receiver reaps the process in any case: the
+// zombie of an exec keeps the first process of its pid namespace from ending.
 type Process struct {
 	Pid   int
 	PidFD *os.File

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
-	"golang.org/x/sys/unix"
 
+	"github.com/jobengine/engine/internal/pidfd"
 	"github.com/jobengine/engine/supervisor/protocol"
 	"github.com/jobengine/engine/supervisor/spool"
 )
@@ -62,7 +62,7 @@ func (s *supervisor) adopt(id string) error {
 	}
 	exit, hasExit := savedExit(dir, st)
 	if !hasExit {
-		c.pidfd, err = openProcess(st.Process)
+		c.pidfd, err = pidfd.Open(pidfd.Process(st.Process))
 	}
 	alive := !hasExit && err == nil
 	if !hasExit && !alive {
@@ -110,18 +110,4 @@ func reopenOutput(dir string, c *container) (sources [spool.Streams]*os.File, er
 		}
 	}
 	return sources, nil
-}
-
-// openProcess gives a pidfd of p, and not of a later process with its number.
-func openProcess(p protocol.Process) (*os.File, error) {
-	fd, err := unix.PidfdOpen(p.Pid, unix.PIDFD_NONBLOCK)
-	if err != nil {
-		return nil, os.NewSyscallError("pidfd_open", err)
-	}
-	f := os.NewFile(uintptr(fd), "pidfd")
-	if started, err := startTime(p.Pid); err != nil || started != p.StartTime {
-		f.Close()
-		return nil, os.ErrProcessDone
-	}
-	return f, nil
 }

@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/console"
+	"github.com/jobengine/engine/internal/pidfd"
 	"github.com/jobengine/engine/supervisor/protocol"
 )
 
@@ -125,17 +127,17 @@ func (c *container) create(q protocol.Create) (err error) {
 	}
 	undo = append(undo, func() {
 		_ = c.driver.Delete(ctx, q.ID)
-		reap(process.PidFD)
+		pidfd.Reap(process.PidFD)
 		process.PidFD.Close()
 	})
 	if q.Tty {
-		if p.tty, err = protocol.ReceiveConsole(p.console); err != nil {
+		if p.tty, err = console.Receive(p.console); err != nil {
 			return fmt.Errorf("no terminal from the exec driver: %w", err)
 		}
 		undo = append(undo, func() { p.tty.Close() })
 	}
 	st := state{Create: q, Process: protocol.Process{Pid: process.Pid}}
-	if st.Process.StartTime, err = startTime(process.Pid); err != nil {
+	if st.Process.StartTime, err = pidfd.StartTime(process.Pid); err != nil {
 		return err
 	}
 	if err := st.save(c.dir); err != nil {

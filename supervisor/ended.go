@@ -12,6 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/pidfd"
 	"github.com/jobengine/engine/supervisor/protocol"
 )
 
@@ -24,13 +25,10 @@ func (s *supervisor) awaitEnd(c *container) {
 		}
 	}()
 	c.mu.Lock()
-	pidfd, st := c.pidfd, c.state
+	f, st := c.pidfd, c.state
 	c.mu.Unlock()
-	code, problem := awaitProcess(pidfd, st.Process)
-	exit := protocol.Exit{
-		Container: c.id, Pid: st.Process.Pid, StartTime: st.Process.StartTime,
-		ExitCode: code, Error: problem, At: time.Now().UTC(),
-	}
+	exit := awaitProcess(f, st.Process)
+	exit.Container = c.id
 	ctx := context.Background()
 	if t, ok := c.driver.(execdriver.OOMTeller); ok {
 		exit.OOMKilled, _ = t.OOMKilled(ctx, c.id)
@@ -41,8 +39,18 @@ func (s *supervisor) awaitEnd(c *container) {
 		}
 	}
 	c.saveExit(st.Create, exit)
-	reap(pidfd)
+	pidfd.Reap(f)
 	s.finish(c, exit)
+}
+
+// awaitProcess waits for a process and describes its end. It is not reaped yet.
+func awaitProcess(f *os.File, p protocol.Process) protocol.Exit {
+	code, err := pidfd.Await(f, pidfd.Process(p))
+	e := protocol.Exit{Pid: p.Pid, StartTime: p.StartTime, ExitCode: code, At: time.Now().UTC()}
+	if err != nil {
+		e.Error = err.Error()
+	}
+	return e
 }
 
 // finish completes the output of an ended container and tells about the exit.

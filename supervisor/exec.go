@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
-	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/pidfd"
 	"github.com/jobengine/engine/supervisor/protocol"
 )
 
@@ -43,7 +43,7 @@ func (s *supervisor) exec(q protocol.Exec, files []*os.File) (reply, error) {
 		}
 		x.pidfd, x.process, x.starting = p.PidFD, protocol.Process{Pid: p.Pid}, false
 		// The zombie is ours, so its start time is there even if it has ended.
-		x.process.StartTime, _ = startTime(p.Pid)
+		x.process.StartTime, _ = pidfd.StartTime(p.Pid)
 		c.mu.Unlock()
 		c.saveExec(q.ExecID, x.process)
 		defer func() { go s.awaitExec(c, q.ExecID, x) }()
@@ -111,13 +111,10 @@ func execStdio(q protocol.Exec, files []*os.File) (execdriver.Stdio, error) {
 
 // awaitExec sees a further process to its end.
 func (s *supervisor) awaitExec(c *container, id string, x *execution) {
-	code, problem := awaitProcess(x.pidfd, x.process)
-	exit := protocol.Exit{
-		Container: c.id, ExecID: id, Pid: x.process.Pid, StartTime: x.process.StartTime,
-		ExitCode: code, Error: problem, At: time.Now().UTC(),
-	}
+	exit := awaitProcess(x.pidfd, x.process)
+	exit.Container, exit.ExecID = c.id, id
 	c.saveExecExit(id, exit)
-	reap(x.pidfd)
+	pidfd.Reap(x.pidfd)
 	c.mu.Lock()
 	delete(c.execs, id)
 	x.pidfd.Close()

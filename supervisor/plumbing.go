@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/console"
 	"github.com/jobengine/engine/supervisor/protocol"
 	"github.com/jobengine/engine/supervisor/spool"
 )
@@ -30,7 +31,7 @@ func openPlumbing(dir string, q protocol.Create) (p *plumbing, err error) {
 		}
 	}()
 	if q.Tty {
-		p.console, p.child.ConsoleSocket, err = protocol.ConsolePair()
+		p.console, p.child.ConsoleSocket, err = console.Pair()
 		return p, err
 	}
 	if p.stdout, p.child.Stdout, err = outputPipe(dir, "stdout"); err != nil {

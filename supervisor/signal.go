@@ -3,11 +3,11 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"os"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/pidfd"
 	"github.com/jobengine/engine/supervisor/protocol"
 )
 
@@ -33,18 +33,10 @@ func (c *container) signalExec(q protocol.Signal) error {
 	if x == nil || x.pidfd == nil {
 		return execdriver.ErrNotFound
 	}
-	raw, err := x.pidfd.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var serr error
-	if err := raw.Control(func(fd uintptr) {
-		serr = unix.PidfdSendSignal(int(fd), syscall.Signal(q.Signal), nil, 0)
-	}); err != nil {
-		return err
-	}
-	if errors.Is(serr, unix.ESRCH) {
+	if err := pidfd.Signal(x.pidfd, syscall.Signal(q.Signal)); errors.Is(err, os.ErrProcessDone) {
 		return execdriver.ErrNotRunning
+	} else if err != nil {
+		return err
 	}
-	return serr
+	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"os"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/jobengine/engine/supervisor/protocol"
 )
 
@@ -90,5 +92,5 @@ func (w watch) tell() {
 		return
 	}
 	one := binary.NativeEndian.AppendUint64(nil, 1)
-	_ = raw.Control(func(fd uintptr) { _, _ = writeFD(int(fd), one) })
+	_ = raw.Control(func(fd uintptr) { _, _ = unix.Write(int(fd), one) })
 }

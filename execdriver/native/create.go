@@ -51,7 +51,7 @@ func (d *Driver) Create(_ context.Context, id string, b execdriver.Bundle, stdio
 	r, err := d.saveRecord(id, c)
 	if err == nil {
 		var fd *os.File
-		if fd, err = pidfd(r.Pid); err == nil {
+		if fd, err = openPidFD(r.Pid); err == nil {
 			d.mu.Lock()
 			d.created[id] = c
 			d.mu.Unlock()
@@ -71,7 +71,7 @@ func (d *Driver) Start(_ context.Context, id string) error {
 		return err
 	}
 	// libcontainer's Exec would leave a thread waiting for ever if nobody is there to answer.
-	if !r.alive() {
+	if !r.Alive() {
 		return execdriver.ErrNotRunning
 	}
 	d.mu.Lock()
@@ -165,7 +165,7 @@ func process(p *specs.Process, stdio execdriver.Stdio) (*libcontainer.Process, e
 	return lp, nil
 }
 
-func pidfd(pid int) (*os.File, error) {
+func openPidFD(pid int) (*os.File, error) {
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
 	if err != nil {
 		return nil, os.NewSyscallError("pidfd_open", err)

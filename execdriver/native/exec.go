@@ -22,7 +22,7 @@ func (d *Driver) Exec(_ context.Context, id string, p *specs.Process, stdio exec
 	if err != nil {
 		return none, err
 	}
-	if !r.alive() {
+	if !r.Alive() {
 		return none, execdriver.ErrNotRunning
 	}
 	c, err := d.load(id)
@@ -40,7 +40,7 @@ func (d *Driver) Exec(_ context.Context, id string, p *specs.Process, stdio exec
 		return none, err
 	}
 	if err := c.Start(lp); err != nil {
-		if !r.alive() {
+		if !r.Alive() {
 			return none, execdriver.ErrNotRunning
 		}
 		return none, classify(err)
@@ -49,7 +49,7 @@ func (d *Driver) Exec(_ context.Context, id string, p *specs.Process, stdio exec
 	if err != nil {
 		return none, err
 	}
-	fd, err := pidfd(pid)
+	fd, err := openPidFD(pid)
 	if err != nil {
 		_ = lp.Signal(unix.SIGKILL)
 		_, _ = lp.Wait()

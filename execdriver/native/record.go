@@ -6,21 +6,18 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/opencontainers/runc/libcontainer"
 	"github.com/opencontainers/runc/libcontainer/configs"
-	"github.com/opencontainers/runc/libcontainer/system"
 
 	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/pidfd"
 )
 
 // record is what the short operations need to know of a container. It lies in
 // libcontainer's folder of the container and goes away with it.
 type record struct {
-	Pid       int
-	StartTime uint64 // clock ticks since boot, from /proc/PID/stat
-	SharedPID bool   // no pid namespace of its own
+	pidfd.Process
+	SharedPID bool // no pid namespace of its own
 	// Cgroup folders; on cgroup v2 both are the one folder.
 	MemoryCgroup  string `json:",omitempty"`
 	FreezerCgroup string `json:",omitempty"`
@@ -34,8 +31,7 @@ func (d *Driver) saveRecord(id string, c *libcontainer.Container) (record, error
 		return record{}, err
 	}
 	r := record{
-		Pid:           state.InitProcessPid,
-		StartTime:     state.InitProcessStartTime,
+		Process:       pidfd.Process{Pid: state.InitProcessPid, StartTime: state.InitProcessStartTime},
 		SharedPID:     !state.Config.Namespaces.IsPrivate(configs.NEWPID),
 		MemoryCgroup:  cgroupOf(state.CgroupPaths, "memory"),
 		FreezerCgroup: cgroupOf(state.CgroupPaths, "freezer"),
@@ -65,24 +61,4 @@ func (d *Driver) record(id string) (record, error) {
 		return r, err
 	}
 	return r, json.Unmarshal(text, &r)
-}
-
-// alive says whether the first process still runs. A zombie does not.
-func (r record) alive() bool {
-	stat, err := system.Stat(r.Pid)
-	return err == nil && stat.StartTime == r.StartTime && stat.State != system.Zombie && stat.State != system.Dead
-}
-
-// open gives a pidfd of the first process, which is certain not to be of
-// another process that got its number: the start time is compared after opening.
-func (r record) open() (int, error) {
-	fd, err := unix.PidfdOpen(r.Pid, 0)
-	if err != nil {
-		return -1, execdriver.ErrNotRunning
-	}
-	if !r.alive() {
-		unix.Close(fd)
-		return -1, execdriver.ErrNotRunning
-	}
-	return fd, nil
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/pidfd"
 )
 
 // Signal implements execdriver.Driver. SIGKILL also thaws a paused container,
@@ -21,12 +22,15 @@ func (d *Driver) Signal(ctx context.Context, id string, sig syscall.Signal) erro
 	if err != nil {
 		return err
 	}
-	fd, err := r.open()
-	if err != nil {
-		return err
+	if !r.Alive() {
+		return execdriver.ErrNotRunning
 	}
-	defer unix.Close(fd)
-	if err := unix.PidfdSendSignal(fd, sig, nil, 0); errors.Is(err, unix.ESRCH) {
+	f, err := pidfd.Open(r.Process)
+	if err != nil {
+		return execdriver.ErrNotRunning
+	}
+	defer f.Close()
+	if err := pidfd.Signal(f, sig); errors.Is(err, os.ErrProcessDone) {
 		return execdriver.ErrNotRunning
 	} else if err != nil {
 		return fmt.Errorf("signal %d: %w", sig, err)
@@ -43,7 +47,7 @@ func (d *Driver) KillAll(_ context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if !r.SharedPID && !r.alive() {
+	if !r.SharedPID && !r.Alive() {
 		return nil // the kernel has killed them with their pid namespace
 	}
 	c, err := d.load(id)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/jobengine/engine/internal/console"
 	"github.com/jobengine/engine/supervisor/protocol"
 )
 
@@ -62,7 +63,7 @@ func (c *Client) Exec(ctx context.Context, q protocol.Exec, stdio Stdio) (Starte
 }
 
 func (c *Client) execTerminal(ctx context.Context, q protocol.Exec) (Started, error) {
-	ours, theirs, err := protocol.ConsolePair()
+	ours, theirs, err := console.Pair()
 	if err != nil {
 		return Started{}, err
 	}
@@ -72,7 +73,7 @@ func (c *Client) execTerminal(ctx context.Context, q protocol.Exec) (Started, er
 	if err != nil {
 		return p, err
 	}
-	if p.TTY, err = protocol.ReceiveConsole(ours); err != nil {
+	if p.TTY, err = console.Receive(ours); err != nil {
 		p.PidFD.Close()
 		_ = c.ExecSignal(ctx, q.Container, q.ExecID, syscall.SIGKILL)
 		return Started{}, err

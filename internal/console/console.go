@@ -1,4 +1,4 @@
-package protocol
+package console
 
 import (
 	"errors"
@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ConsolePair makes the two ends over which a driver hands out a pty master.
-func ConsolePair() (ours, childs *os.File, err error) {
+// Pair makes the two ends over which a driver hands out a pty master.
+func Pair() (ours, childs *os.File, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, os.NewSyscallError("socketpair", err)
@@ -16,8 +16,8 @@ func ConsolePair() (ours, childs *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "console"), os.NewFile(uintptr(fds[1]), "console"), nil
 }
 
-// ReceiveConsole takes the pty master that the driver has sent already.
-func ReceiveConsole(sock *os.File) (*os.File, error) {
+// Receive takes the pty master that the driver has sent already.
+func Receive(sock *os.File) (*os.File, error) {
 	fd := int(sock.Fd())
 	// Nothing is waited for: Create of a driver returns after sending.
 	deadline := unix.Timeval{Sec: 1}

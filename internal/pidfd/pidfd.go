@@ -1,6 +1,7 @@
-package supervisor
+package pidfd
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -8,17 +9,29 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/jobengine/engine/supervisor/protocol"
 )
 
-// awaitProcess waits until the process of pidfd has ended and gives its exit
-// code. A child is not reaped yet, so that its code can still be asked for
-// should this supervisor die before it is recorded: call reap then.
-func awaitProcess(pidfd *os.File, p protocol.Process) (code int, problem string) {
-	raw, err := pidfd.SyscallConn()
+// Process names a process so that a later one with its number is told apart.
+type Process struct {
+	Pid       int
+	StartTime uint64 // clock ticks since boot, from /proc/PID/stat
+}
+
+// ErrUnknown is returned for a process that somebody else has reaped.
+var ErrUnknown = errors.New("the exit code is unknown: another process has reaped it")
+
+// Await waits in the poller until the process of f has ended, and gives its exit
+// code: 128 plus the number for a process that a signal ended. A child is not
+// reaped, so that its code can still be asked for should the caller die before
+// it is recorded: call Reap then.
+//
+// A process that is not a child gives its code away while it is a zombie, and
+// on Linux 6.15 also afterwards. If it is too late the code is 255, and the
+// error says so.
+func Await(f *os.File, p Process) (code int, err error) {
+	raw, err := f.SyscallConn()
 	if err != nil {
-		return 255, err.Error()
+		return 255, err
 	}
 	isChild := true
 	err = raw.Read(func(fd uintptr) bool {
@@ -35,14 +48,14 @@ func awaitProcess(pidfd *os.File, p protocol.Process) (code int, problem string)
 		return hasEnded(int(fd))
 	})
 	if err != nil {
-		return 255, "waiting for the process: " + err.Error()
+		return 255, fmt.Errorf("wait for process %d: %w", p.Pid, err)
 	}
 	if isChild {
-		return code, ""
+		return code, nil
 	}
-	// Somebody else's child: of a supervisor that died, or of a runtime's shim.
+	// Somebody else's child: of a parent that died, or of a runtime's shim.
 	if status, err := zombieStatus(p); err == nil {
-		return exitCode(status), ""
+		return exitCode(status), nil
 	}
 	_ = raw.Control(func(fd uintptr) {
 		var info unix.PidfdInfo
@@ -53,14 +66,14 @@ func awaitProcess(pidfd *os.File, p protocol.Process) (code int, problem string)
 		code = exitCode(unix.WaitStatus(info.Exit_code))
 	})
 	if err == nil {
-		return code, ""
+		return code, nil
 	}
-	return 255, "the exit code is unknown: the process was reaped by another one while no supervisor lived"
+	return 255, ErrUnknown
 }
 
-// reap takes the zombie away, if it is our child.
-func reap(pidfd *os.File) {
-	if raw, err := pidfd.SyscallConn(); err == nil {
+// Reap takes the zombie away, if it is our child and has ended.
+func Reap(f *os.File) {
+	if raw, err := f.SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) { _, _, _ = waitid(int(fd), 0) })
 	}
 }
@@ -106,7 +119,7 @@ func exitCode(s unix.WaitStatus) int {
 }
 
 // zombieStatus reads the wait status of a process that nobody has reaped yet.
-func zombieStatus(p protocol.Process) (unix.WaitStatus, error) {
+func zombieStatus(p Process) (unix.WaitStatus, error) {
 	fields, err := procStat(p.Pid)
 	if err != nil {
 		return 0, err
@@ -119,8 +132,8 @@ func zombieStatus(p protocol.Process) (unix.WaitStatus, error) {
 	return unix.WaitStatus(status), err
 }
 
-// startTime is when the process started, in clock ticks since boot.
-func startTime(pid int) (uint64, error) {
+// StartTime is when the process started, in clock ticks since boot.
+func StartTime(pid int) (uint64, error) {
 	fields, err := procStat(pid)
 	if err != nil {
 		return 0, err
@@ -148,4 +161,45 @@ func procStat(pid int) ([]string, error) {
 	return fields, nil
 }
 
-func writeFD(fd int, p []byte) (int, error) { return unix.Write(fd, p) }
+// Open gives a pidfd of p for Await, and not of a later process with its number:
+// then and when p is gone it returns os.ErrProcessDone.
+func Open(p Process) (*os.File, error) {
+	fd, err := unix.PidfdOpen(p.Pid, unix.PIDFD_NONBLOCK)
+	if err == unix.ESRCH {
+		return nil, os.ErrProcessDone
+	} else if err != nil {
+		return nil, os.NewSyscallError("pidfd_open", err)
+	}
+	f := os.NewFile(uintptr(fd), "pidfd")
+	if started, err := StartTime(p.Pid); err != nil || started != p.StartTime {
+		f.Close()
+		return nil, os.ErrProcessDone
+	}
+	return f, nil
+}
+
+// Alive says whether p still runs. A zombie does not.
+func (p Process) Alive() bool {
+	fields, err := procStat(p.Pid)
+	if err != nil || fields[statState] == "Z" || fields[statState] == "X" {
+		return false
+	}
+	started, err := strconv.ParseUint(fields[statStartTime], 10, 64)
+	return err == nil && started == p.StartTime
+}
+
+// Signal sends sig to the process of f; os.ErrProcessDone if it has been reaped.
+func Signal(f *os.File, sig unix.Signal) error {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var serr error
+	if err := raw.Control(func(fd uintptr) { serr = unix.PidfdSendSignal(int(fd), sig, nil, 0) }); err != nil {
+		return err
+	}
+	if serr == unix.ESRCH {
+		return os.ErrProcessDone
+	}
+	return os.NewSyscallError("pidfd_send_signal", serr)
+}
