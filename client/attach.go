@@ -76,11 +76,11 @@ func (c *Cmd) attachable(name string) (*container.InspectResponse, error) {
 	}
 	switch {
 	case !found.State.Running:
-		return nil, errors.New("cannot attach to a stopped container, start it first")
+		return nil, errors.New("You cannot attach to a stopped container, start it first")
 	case found.State.Paused:
-		return nil, errors.New("cannot attach to a paused container, unpause it first")
+		return nil, errors.New("You cannot attach to a paused container, unpause it first")
 	case found.State.Restarting:
-		return nil, errors.New("cannot attach to a restarting container, wait until it is running")
+		return nil, errors.New("You cannot attach to a restarting container, wait until it is running")
 	}
 	return &found, nil
 }

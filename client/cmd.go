@@ -60,7 +60,7 @@ func (c *Cmd) Context() context.Context { return c.ctx }
 func (c *Cmd) Describe(usage, short string, aliases ...string) *Cmd {
 	c.usage, c.short, c.aliases = usage, short, aliases
 	c.flags = pflag.NewFlagSet(c.path(), pflag.ContinueOnError)
-	c.flags.SetOutput(c.Err)
+	c.flags.SetOutput(c.Out) // notes on deprecated flags go where docker's go
 	c.flags.Usage = func() {}
 	c.flags.SortFlags = true
 	return c

@@ -32,7 +32,7 @@ func (f *createFlags) declare(c *Cmd) *runconfig.Options {
 	flags.StringVar(&f.platform, "platform", config.Env("DEFAULT_PLATFORM"), "Set platform if server is multi-platform capable")
 	flags.StringVar(&f.pull, "pull", "missing", `Pull image before creating ("always", "missing", "never")`)
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "Suppress the pull output")
-	flags.BoolVar(&f.useAPISocket, "use-api-socket", false, "Bind mount the engine's API socket")
+	flags.BoolVar(&f.useAPISocket, "use-api-socket", false, "Bind mount Engine API socket and required auth")
 	flags.Bool("help", false, "Print usage")
 	return runconfig.Add(flags)
 }
@@ -145,17 +145,18 @@ func (c *Cmd) pullFor(ctx context.Context, image string, f createFlags) error {
 	if f.quiet {
 		out = io.Discard
 	}
-	return c.pull(ctx, image, f.platform, out)
-}
-
-// pull asks the daemon for an image and shows how it goes.
-func (c *Cmd) pull(ctx context.Context, image, platform string, out io.Writer) error {
 	named, err := reference.ParseNormalizedNamed(image)
 	if err != nil {
 		return err
 	}
+	return c.pull(ctx, reference.TagNameOnly(named), f.platform, out)
+}
+
+// pull asks the daemon for an image and shows how it goes.
+// One without tag and digest is all of its tags.
+func (c *Cmd) pull(ctx context.Context, named reference.Named, platform string, out io.Writer) error {
 	query := url.Values{"fromImage": {reference.FamiliarName(named)}}
-	switch r := reference.TagNameOnly(named).(type) {
+	switch r := named.(type) {
 	case reference.Digested:
 		query.Set("tag", r.Digest().String())
 	case reference.Tagged:

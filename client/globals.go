@@ -147,10 +147,16 @@ func (c *CLI) endpoint() (api.Endpoint, error) {
 	if endpoint.Host, err = api.ParseHost(host, useTLS); err != nil {
 		return endpoint, err
 	}
-	if useTLS && strings.HasPrefix(endpoint.Host, "tcp://") {
-		endpoint.TLS, err = config.TLS(g.tlsVerify, g.ca, g.cert, g.key)
+	if useTLS {
+		settings, err := config.TLS(g.tlsVerify, g.ca, g.cert, g.key)
+		if err != nil {
+			return endpoint, fmt.Errorf("Failed to initialize: unable to resolve docker endpoint: %w", err)
+		}
+		if strings.HasPrefix(endpoint.Host, "tcp://") {
+			endpoint.TLS = settings
+		}
 	}
-	return endpoint, err
+	return endpoint, nil
 }
 
 // API is the client for the daemon that flags, environment and contexts name.

@@ -175,7 +175,7 @@ func (r *imageRow) CreatedAt() string    { return time.Unix(r.i.Created, 0).Stri
 func (r *imageRow) Size() string         { return table.Size(r.i.Size) }
 
 // VirtualSize is Size under the name it had before API 1.44.
-func (r *imageRow) VirtualSize() string { return r.Size() }
+func (r *imageRow) VirtualSize() string { return units.HumanSize(float64(r.i.Size)) }
 
 func (r *imageRow) Containers() string {
 	if r.i.Containers == -1 {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -72,21 +73,24 @@ func (Containers) CmdInspect(c *Cmd, args ...string) error {
 	if err != nil {
 		return err
 	}
-	kinds := []struct {
+	type kindOf struct {
 		name string
 		get  finder
-	}{
+	}
+	kinds := []kindOf{
 		{"container", c.findContainer(*size)},
 		{"image", c.findImage(nil)},
 		{"network", c.findNetwork()},
 		{"volume", c.findVolume()},
+		{"plugin", find[map[string]any](c, "/plugins/", "/json", nil)},
 	}
-	var names []string
-	known := false
-	for _, k := range kinds {
-		names = append(names, k.name)
-		known = known || k.name == *kind
+	// A daemon that is no swarm's refuses these; they are only asked for by name.
+	names := []string{"config", "container", "image", "network", "node", "plugin", "secret", "service", "task", "volume"}
+	switch *kind {
+	case "config", "node", "secret", "service", "task":
+		kinds = append(kinds, kindOf{*kind, find[map[string]any](c, "/"+*kind+"s/", "", nil)})
 	}
+	known := slices.Contains(names, *kind)
 	switch {
 	case *kind == "" && c.Flags().Changed("type"):
 		return fmt.Errorf(`type is empty: must be one of "%s"`, strings.Join(names, `", "`))

@@ -31,7 +31,7 @@ func (Containers) CmdPort(c *Cmd, args ...string) error {
 			return err
 		}
 		if len(ports[want]) == 0 {
-			return fmt.Errorf("no public port '%s' published for %s", args[1], args[0])
+			return fmt.Errorf("Error: No public port '%s' published for %s", args[1], args[0])
 		}
 		for _, b := range ports[want] {
 			c.println(net.JoinHostPort(hostIP(b.HostIP), b.HostPort))

@@ -1,14 +1,43 @@
 package client
 
-import "github.com/jobengine/engine/client/config"
+import (
+	"errors"
+	"io"
 
-// CmdPull gets an image from a registry.
+	"github.com/distribution/reference"
+	"github.com/jobengine/engine/client/config"
+)
+
+// CmdPull gets an image from a registry and prints its full name.
 func (Images) CmdPull(c *Cmd, args ...string) error {
 	c.Describe("pull [OPTIONS] NAME[:TAG|@DIGEST]", "Download an image from a registry", "image pull").Common(5)
+	all := c.Flags().BoolP("all-tags", "a", false, "Download all tagged images in the repository")
+	quiet := c.Flags().BoolP("quiet", "q", false, "Suppress verbose output")
 	platform := c.Flags().String("platform", config.Env("DEFAULT_PLATFORM"), "Set platform if server is multi-platform capable")
 	args, err := c.Parse(args, Exactly(1))
 	if err != nil {
 		return err
 	}
-	return c.pull(c.Context(), args[0], *platform, c.Out)
+	named, err := reference.ParseNormalizedNamed(args[0])
+	if err != nil {
+		return err
+	}
+	switch {
+	case *all && !reference.IsNameOnly(named):
+		return errors.New("tag can't be used with --all-tags/-a")
+	case !*all && reference.IsNameOnly(named):
+		named = reference.TagNameOnly(named)
+		if t, ok := named.(reference.Tagged); ok && !*quiet {
+			c.println("Using default tag:", t.Tag())
+		}
+	}
+	out := c.Out
+	if *quiet {
+		out = io.Discard
+	}
+	if err := c.pull(c.Context(), named, *platform, out); err != nil {
+		return err
+	}
+	c.println(named)
+	return nil
 }

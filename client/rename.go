@@ -13,7 +13,7 @@ func (Containers) CmdRename(c *Cmd, args ...string) error {
 		return err
 	}
 	if err := c.API().Post(c.Context(), "/containers/"+args[0]+"/rename", url.Values{"name": {args[1]}}, nil, nil); err != nil {
-		return fmt.Errorf("failed to rename container: %w", err)
+		return fmt.Errorf("%w\nError: failed to rename container named %s", err, args[0])
 	}
 	return nil
 }

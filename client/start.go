@@ -46,7 +46,7 @@ func (Containers) CmdStart(c *Cmd, args ...string) error {
 		c.println(name)
 	}
 	if len(failed) > 0 {
-		return fmt.Errorf("failed to start containers: %s", strings.Join(failed, ", "))
+		return fmt.Errorf("Error: failed to start containers: %s", strings.Join(failed, ", "))
 	}
 	return nil
 }

@@ -17,11 +17,11 @@ func (Images) CmdTag(c *Cmd, args ...string) error {
 		return err
 	}
 	if _, err := reference.ParseAnyReference(args[0]); err != nil {
-		return fmt.Errorf("error parsing reference: %q is not a valid repository/tag: %w", args[0], err)
+		return fmt.Errorf("Error parsing reference: %q is not a valid repository/tag: %w", args[0], err)
 	}
 	target, err := reference.ParseNormalizedNamed(args[1])
 	if err != nil {
-		return fmt.Errorf("error parsing reference: %q is not a valid repository/tag: %w", args[1], err)
+		return fmt.Errorf("Error parsing reference: %q is not a valid repository/tag: %w", args[1], err)
 	}
 	if _, ok := target.(reference.Digested); ok {
 		return errors.New("refusing to create a tag with a digest reference")

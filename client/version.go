@@ -75,7 +75,7 @@ func (c *CLI) ownVersion() clientVersion {
 
 // CmdVersion prints the versions of client and daemon.
 func (System) CmdVersion(c *Cmd, args ...string) error {
-	c.Describe("version [OPTIONS]", "Show the engine version information", "system version").Common(10)
+	c.Describe("version [OPTIONS]", "Show the engine version information").Common(10)
 	format := objectFormat(c.Flags(), "f")
 	if _, err := c.Parse(args, NoArgs); err != nil {
 		return err
@@ -89,7 +89,7 @@ func (System) CmdVersion(c *Cmd, args ...string) error {
 	}
 	tmpl, err := table.Parse("")
 	if err == nil {
-		tmpl, err = tmpl.Funcs(template.FuncMap{"sortedDetails": sortedDetails}).Parse(text)
+		tmpl, err = tmpl.New("version").Funcs(template.FuncMap{"sortedDetails": sortedDetails}).Parse(text)
 	}
 	if err != nil {
 		return &StatusError{Code: 64, Text: "template parsing error: " + err.Error()}
@@ -116,6 +116,11 @@ func (System) CmdVersion(c *Cmd, args ...string) error {
 		return asked
 	}
 	return err
+}
+
+// CmdSystemVersion is version among the system commands.
+func (s System) CmdSystemVersion(c *Cmd, args ...string) error {
+	return s.CmdVersion(c.Hidden(), args...)
 }
 
 // completeComponents makes the Engine component, which the text prints, for a

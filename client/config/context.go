@@ -6,9 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -56,19 +54,18 @@ func FindContext(dir, name string) (Context, error) {
 	return ctx, nil
 }
 
-// TLS makes a client's settings. Files that do not exist are left out: a CA is
-// then the system's, and no certificate is shown.
+// TLS makes a client's settings. To verify it needs the CA's file; without
+// files for them no certificate is shown.
 func TLS(verify bool, ca, cert, key string) (*tls.Config, error) {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: !verify}
 	if verify {
-		switch pem, err := os.ReadFile(ca); {
-		case err == nil:
-			cfg.RootCAs = x509.NewCertPool()
-			if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-				return nil, fmt.Errorf("no certificate in %s", ca)
-			}
-		case !errors.Is(err, fs.ErrNotExist):
-			return nil, fmt.Errorf("could not read CA certificate %q: %w", ca, err)
+		pem, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, err
+		}
+		cfg.RootCAs = x509.NewCertPool()
+		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("no certificate in %s", ca)
 		}
 	}
 	_, certErr := os.Stat(cert)

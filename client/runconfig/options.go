@@ -82,7 +82,7 @@ func Add(f *pflag.FlagSet) *Options {
 	f.Var(List(&o.securityOpts), "security-opt", "Security Options")
 	f.StringVar((*string)(&h.UsernsMode), "userns", "", "User namespace to use")
 	f.StringVar((*string)(&h.CgroupnsMode), "cgroupns", "", `Cgroup namespace to use (host|private)
-'host':    Run the container in the engine host's cgroup namespace
+'host':    Run the container in the Engine host's cgroup namespace
 'private': Run the container in its own private cgroup namespace
 '':        Use the cgroup namespace as configured by the
            default-cgroupns-mode option on the daemon (default)`)
