@@ -108,3 +108,15 @@ func RemoveCgroupParent(parent string) {
 		}
 	}
 }
+
+// Helpers lists the pids of a private daemon and of what it started to help
+// it: all that the scope owns but what runs in its cgroups.
+func Helpers(root string) []int {
+	var pids []int
+	for _, p := range processes() {
+		if (Scope{Root: root}).owns(p) {
+			pids = append(pids, p.Pid)
+		}
+	}
+	return pids
+}

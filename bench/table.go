@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jobengine/engine/test/harness"
+	"github.com/jobengine/engine/test/leak"
+)
+
+type table struct {
+	contenders []*contender
+	rows       map[string]map[string]times
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func (t *table) head() {
+	fmt.Printf("%-36s", "")
+	for _, c := range t.contenders {
+		fmt.Printf(" %18s", c.name)
+	}
+	fmt.Printf("  %10s %9s\n", "dockerd/us", "us/runc")
+}
+
+func (t *table) row(title string, all map[string]times) {
+	if t.rows == nil {
+		t.rows = map[string]map[string]times{}
+	}
+	t.rows[title] = all
+	fmt.Printf("%-36s", title)
+	for _, c := range t.contenders {
+		if ts := all[c.name]; len(ts) > 0 {
+			fmt.Printf(" %18s", fmt.Sprintf("%.1f (%.1f)", ms(ts.median()), ms(ts.at(0.9))))
+		} else {
+			fmt.Printf(" %18s", "-")
+		}
+	}
+	fmt.Printf("  %9.1fx", t.ratio(title))
+	if ts := all["runc"]; len(ts) > 0 {
+		fmt.Printf(" %8.2fx", ms(all["engine"].median())/ms(ts.median()))
+	}
+	fmt.Println()
+}
+
+// ratio is how many times longer dockerd with its own client takes than the
+// engine with its own.
+func (t *table) ratio(title string) float64 {
+	theirs, ours := t.rows[title]["dockerd+docker20"], t.rows[title]["engine"]
+	if len(theirs) == 0 || len(ours) == 0 {
+		return 0
+	}
+	return ms(theirs.median()) / ms(ours.median())
+}
+
+// pss is the memory of a daemon and of what it started, containers excluded, in
+// MB: pages that several share count in parts.
+func pss(d *harness.Daemon) float64 {
+	var kb float64
+	for _, pid := range leak.Helpers(d.Dir) {
+		b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "smaps_rollup"))
+		if err != nil {
+			continue
+		}
+		for _, line := range strings.Split(string(b), "\n") {
+			if f := strings.Fields(line); len(f) > 1 && f[0] == "Pss:" {
+				n, _ := strconv.ParseFloat(f[1], 64)
+				kb += n
+			}
+		}
+	}
+	return kb / 1024
+}
