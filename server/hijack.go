@@ -25,6 +25,7 @@ type hijack struct {
 	w      *response
 	r      *request
 	cancel context.CancelFunc // ends the job when the client is gone
+	unlink func() bool        // parts the job's context from the request's
 
 	conn   net.Conn
 	stdout io.Writer
@@ -33,15 +34,17 @@ type hijack struct {
 }
 
 // newHijack prepares to take over a request's connection. The job runs with
-// the returned context: that of the request ends with the request only.
+// the returned context. It ends with that of the request until the connection is
+// taken: from then on net/http would end its own at the client's half-close.
 func newHijack(w *response, r *request) (*hijack, context.Context) {
-	ctx, cancel := context.WithCancel(r.Context())
-	return &hijack{w: w, r: r, cancel: cancel}, ctx
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+	return &hijack{w: w, r: r, cancel: cancel, unlink: context.AfterFunc(r.Context(), cancel)}, ctx
 }
 
 // open takes the connection and answers: 101 to a client that asked for an
 // upgrade, 200 to one that did not.
 func (h *hijack) open(tty bool) (engine.Streams, error) {
+	h.unlink()
 	conn, buf, err := h.w.Hijack()
 	if err != nil {
 		return engine.Streams{}, err

@@ -14,7 +14,7 @@ type response struct {
 	http.ResponseWriter
 	status   int
 	began    bool
-	hijacked bool
+	hijacked net.Conn // the connection, once HTTP has no say in it
 }
 
 func (w *response) WriteHeader(code int) {
@@ -41,7 +41,7 @@ func (w *response) Flush() {
 func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buf, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err == nil {
-		w.began, w.hijacked = true, true
+		w.began, w.hijacked = true, conn
 	}
 	return conn, buf, err
 }

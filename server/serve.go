@@ -63,7 +63,7 @@ func (s *Server) fail(w *response, r *http.Request, err error) {
 	if w.began {
 		// What the client has got is not whole: it must not take it for the end.
 		s.log.Debugf("%s %q failed after its answer had begun: %v", r.Method, r.URL.Path, err)
-		if !w.hijacked {
+		if w.hijacked == nil {
 			panic(http.ErrAbortHandler)
 		}
 		return
@@ -88,7 +88,8 @@ func (s *Server) recoverPanic(w *response, r *http.Request) {
 		panic(thrown) // net/http closes the connection and says nothing
 	}
 	s.log.Errorf("panic while answering %s %q: %v\n%s", r.Method, r.URL.Path, thrown, debug.Stack())
-	if w.hijacked {
+	if w.hijacked != nil {
+		w.hijacked.Close()
 		return
 	}
 	if w.began {
