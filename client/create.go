@@ -57,6 +57,9 @@ func (f *createFlags) finish(c *Cmd, o *runconfig.Options, args []string) error 
 		}
 		o.AddMount(mount.Mount{Type: mount.TypeBind, Source: source, Target: inside, BindOptions: &mount.BindOptions{}})
 	}
+	if err := o.Supported(); err != nil {
+		return err
+	}
 	if err := o.Finish(args[0], args[1:]); err != nil {
 		return withHint(err, c.name(), 125)
 	}

@@ -60,6 +60,17 @@ func (o *Options) Finish(image string, command []string) error {
 	return err
 }
 
+// Supported refuses the flags that only a daemon on Windows knows.
+func (o *Options) Supported() error {
+	var errs []error
+	for _, name := range windowsFlags() {
+		if o.flags.Changed(name) {
+			errs = append(errs, fmt.Errorf(`"--%s" is only supported on a Engine daemon running on windows, but the Engine daemon is running on linux`, name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // attachStreams: without --attach it is output and errors; -i adds input.
 func (o *Options) attachStreams() {
 	c := &o.Config

@@ -39,6 +39,11 @@ type Options struct {
 	ioBandwidth                             int64
 }
 
+// windowsFlags are for daemons on another system.
+func windowsFlags() []string {
+	return []string{"cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops"}
+}
+
 // Add declares the flags that run and create share.
 func Add(f *pflag.FlagSet) *Options {
 	o := &Options{flags: f, ulimits: map[string]*container.Ulimit{}}
@@ -175,5 +180,8 @@ func Add(f *pflag.FlagSet) *Options {
 	f.MarkDeprecated("kernel-memory", "and no longer supported by the kernel")
 	f.Bool("disable-content-trust", true, "Skip image verification (deprecated)")
 	f.MarkHidden("disable-content-trust")
+	for _, name := range windowsFlags() {
+		f.MarkHidden(name)
+	}
 	return o
 }

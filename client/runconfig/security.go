@@ -20,7 +20,7 @@ func securityOptions(given []string) (opts []string, openPaths bool, err error) 
 			key, value, ok = strings.Cut(opt, ":")
 		}
 		if (!ok || value == "") && key != "no-new-privileges" {
-			return nil, false, fmt.Errorf("invalid --security-opt: %q", opt)
+			return nil, false, fmt.Errorf("Invalid --security-opt: %q", opt)
 		}
 		switch {
 		case opt == "systempaths=unconfined":
