@@ -9,15 +9,12 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/jobengine/engine/execdriver"
 	"github.com/jobengine/engine/internal/console"
 	"github.com/jobengine/engine/internal/pidfd"
 )
-
-// patience is how long the suite waits for what must happen; it only ever
-// waits that long where a driver is broken.
-const patience = 10 * time.Second
 
 // bench is what one row works with.
 type bench struct {
@@ -27,14 +24,17 @@ type bench struct {
 	driver execdriver.Driver
 	rootfs string
 	began  time.Time
+	// patience is how long to wait for what must happen; only where a driver is
+	// broken a row ever waits that long.
+	patience time.Duration
 }
 
 // overdue says that a row has taken longer than anything in it may.
-func (b *bench) overdue() bool { return time.Since(b.began) > patience }
+func (b *bench) overdue() bool { return time.Since(b.began) > b.patience }
 
 func newBench(t testing.TB, open Open) *bench {
 	t.Helper()
-	b := &bench{t: t, open: open, dir: t.TempDir(), rootfs: RootFS(t), began: time.Now()}
+	b := &bench{t: t, open: open, dir: t.TempDir(), rootfs: RootFS(t), began: time.Now(), patience: 10 * time.Second}
 	must(t, os.Mkdir(b.stateDir(), 0o700))
 	b.driver = open(t, b.stateDir())
 	return b
@@ -120,7 +120,7 @@ func (b *bench) begin(p *specs.Process, id string, f func(execdriver.Stdio) (exe
 		return nil, err
 	}
 	ours.id, ours.p = id, started
-	b.t.Cleanup(func() { pidfd.Reap(started.PidFD); started.PidFD.Close() })
+	b.t.Cleanup(ours.discard)
 	ours.named.Pid = started.Pid
 	ours.named.StartTime, err = pidfd.StartTime(started.Pid)
 	must(b.t, err)
@@ -158,11 +158,21 @@ func (b *bench) further(args ...string) *specs.Process {
 	return b.spec(args...).Process
 }
 
+// discard ends what a row has left running. It comes before the container's
+// Delete, as the zombie of an exec would hold that up.
+func (p *process) discard() {
+	_ = pidfd.Signal(p.p.PidFD, unix.SIGKILL)
+	_ = p.p.PidFD.SetReadDeadline(time.Now().Add(p.b.patience))
+	_, _ = pidfd.Await(p.p.PidFD, p.named)
+	pidfd.Reap(p.p.PidFD)
+	p.p.PidFD.Close()
+}
+
 // waiting waits for p meanwhile. While nobody reaps an exec, its zombie keeps the
 // first process of a pid namespace from ending.
 func (p *process) waiting() <-chan int {
 	code := make(chan int, 1)
-	_ = p.p.PidFD.SetReadDeadline(time.Now().Add(patience))
+	_ = p.p.PidFD.SetReadDeadline(time.Now().Add(p.b.patience))
 	go func() {
 		c, err := pidfd.Await(p.p.PidFD, p.named)
 		if err == nil {
@@ -177,7 +187,7 @@ func (p *process) waiting() <-chan int {
 // wait gives the exit code of p, reaps it, and fails the test if it does not end.
 func (p *process) wait() int {
 	p.b.t.Helper()
-	_ = p.p.PidFD.SetReadDeadline(time.Now().Add(patience))
+	_ = p.p.PidFD.SetReadDeadline(time.Now().Add(p.b.patience))
 	code, err := pidfd.Await(p.p.PidFD, p.named)
 	if err != nil {
 		p.b.t.Fatalf("process %d did not end: %v", p.p.Pid, err)
@@ -201,7 +211,7 @@ func (p *process) line() string {
 	if p.tty != nil {
 		from = p.tty
 	}
-	_ = from.SetReadDeadline(time.Now().Add(patience))
+	_ = from.SetReadDeadline(time.Now().Add(p.b.patience))
 	var text []byte
 	for one := make([]byte, 1); ; {
 		if _, err := from.Read(one); err != nil {
@@ -220,7 +230,7 @@ func (p *process) rest(f *os.File) string {
 	if f == nil {
 		return ""
 	}
-	_ = f.SetReadDeadline(time.Now().Add(patience))
+	_ = f.SetReadDeadline(time.Now().Add(p.b.patience))
 	text, err := io.ReadAll(f)
 	if err != nil {
 		p.b.t.Fatalf("after %q: %v", text, err)

@@ -74,7 +74,7 @@ func Spec(rootfs string, args ...string) *specs.Spec {
 			{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
 		},
 		Linux: &specs.Linux{
-			CgroupsPath: "/engine-test/" + unique(),
+			CgroupsPath: "/engine-test-" + unique(),
 			Resources:   &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{deny}},
 			Namespaces: []specs.LinuxNamespace{
 				{Type: specs.MountNamespace}, {Type: specs.NetworkNamespace}, {Type: specs.UTSNamespace},
