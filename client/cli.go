@@ -61,6 +61,7 @@ func Main(args []string, opts ...Option) int {
 func (c *CLI) Run(ctx context.Context, args []string) int {
 	err := c.run(ctx, args)
 	var status *StatusError
+	var signal interrupted
 	switch {
 	case err == nil, errors.Is(err, errDescribed):
 		return 0
@@ -69,9 +70,10 @@ func (c *CLI) Run(ctx context.Context, args []string) int {
 			fmt.Fprintln(c.Err, status.Text)
 		}
 		return status.Code
+	case errors.As(err, &signal):
+		return 128 + int(signal.signal)
 	case errors.Is(err, context.Canceled):
-		// The user ended it: a followed log, a wait. That is no failure.
-		return 0
+		return 0 // the user left a stream
 	}
 	fmt.Fprintln(c.Err, err)
 	return 1

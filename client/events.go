@@ -56,8 +56,6 @@ func (System) CmdEvents(c *Cmd, args ...string) error {
 		switch err := dec.Decode(&e); {
 		case errors.Is(err, io.EOF):
 			return nil
-		case c.Context().Err() != nil:
-			return c.Context().Err()
 		case err != nil:
 			return err
 		}

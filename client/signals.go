@@ -12,15 +12,15 @@ import (
 // calls do not listen to it (a container that runs in the foreground gets the
 // signals instead), so the third one ends the program whatever it does.
 func interruptible(parent context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancel(parent)
+	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 3)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	go func() {
 		for n := 1; ; n++ {
-			if _, ok := <-signals; !ok {
-				return
+			s := <-signals
+			if number, ok := s.(syscall.Signal); ok {
+				cancel(interrupted{number})
 			}
-			cancel()
 			if n == 3 {
 				restoreTerminals()
 				fmt.Fprint(os.Stderr, "\ngot 3 SIGTERM/SIGINTs, forcefully exiting\n")
@@ -30,6 +30,12 @@ func interruptible(parent context.Context) (context.Context, func()) {
 	}()
 	return ctx, func() {
 		signal.Stop(signals)
-		cancel()
+		cancel(nil)
 	}
 }
+
+// interrupted is why a context ended: the user's signal.
+type interrupted struct{ signal syscall.Signal }
+
+func (i interrupted) Error() string        { return i.signal.String() }
+func (i interrupted) Is(target error) bool { return target == context.Canceled }

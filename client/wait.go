@@ -56,9 +56,6 @@ func (c *Cmd) openWait(ctx context.Context, id string, condition container.WaitC
 		defer resp.Body.Close()
 		var w container.WaitResponse
 		if err := json.NewDecoder(resp.Body).Decode(&w); err != nil {
-			if ctx.Err() != nil {
-				err = ctx.Err()
-			}
 			result <- waitResult{err: err}
 			return
 		}
