@@ -53,7 +53,7 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 	bus := events.New()
 	users := &imageUsers{}
 	img, err := images.New(images.Config{
-		Root: cfg.DataRoot, Graph: graph, Events: bus, Containers: users, Log: cfg.Log,
+		Root: cfg.DataRoot, Graph: graph, GraphDriver: graphName, Events: bus, Containers: users, Log: cfg.Log,
 	})
 	if err != nil {
 		return fmt.Errorf("images: %w", err)
@@ -92,7 +92,7 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 		StorageDriver: graphName, ExecDriver: cfg.ExecDriver, LogDriver: cfg.LogDriver,
 		APIVersion: server.MaxAPIVersion, MinAPIVersion: cfg.MinAPIVersion,
 		Labels: cfg.Labels, Debug: cfg.Debug, LiveRestore: cfg.LiveRestore,
-		Containers: ctrs, Images: img, Graph: graph, Events: bus, Runtime: execDrivers{sup},
+		Containers: containerCounts{ctrs}, Images: img, Graph: graph, Events: bus, Runtime: execDrivers{sup},
 	}).Install(eng)
 
 	for _, name := range set.Jobs.Names() {

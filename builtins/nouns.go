@@ -1,0 +1,41 @@
+package builtins
+
+import (
+	"context"
+
+	"github.com/jobengine/engine/containers"
+	"github.com/jobengine/engine/images"
+)
+
+// Adapters between nouns: what one lists in its needs.go, made of what another offers.
+
+// imageUsers tells images which containers stand on them. The containers come
+// later, since they need the images to be there.
+type imageUsers struct{ *containers.Containers }
+
+func (u *imageUsers) UsingImage(imageID string) []images.Use {
+	if u.Containers == nil {
+		return nil
+	}
+	var uses []images.Use
+	for _, use := range u.Containers.UsingImage(imageID) {
+		uses = append(uses, images.Use(use))
+	}
+	return uses
+}
+
+// imageSource gives containers what they are made of.
+type imageSource struct{ *images.Images }
+
+func (s imageSource) Lookup(ctx context.Context, ref, platform string) (containers.Image, error) {
+	img, err := s.Images.Lookup(ctx, ref, platform)
+	return containers.Image{ID: img.ID, Config: img.Config, Warning: img.Warning}, err
+}
+
+// containerCounts tells the noun system about the containers.
+type containerCounts struct{ *containers.Containers }
+
+func (c containerCounts) Counts() (running, paused, stopped int) {
+	n := c.Count()
+	return n.Running, n.Paused, n.Stopped
+}
