@@ -3,6 +3,8 @@ package containers
 import (
 	"context"
 	"sync"
+
+	"github.com/moby/moby/api/types/events"
 )
 
 // StopAll stops every running container, all at the same time, each with its
@@ -11,13 +13,16 @@ import (
 func (c *Containers) StopAll(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, ct := range c.index.all() {
-		if !ct.Snapshot().State.Running {
+		s := ct.Snapshot()
+		if !s.State.Running {
 			continue
 		}
 		all.Go(func() {
-			if err := c.stopNow(ctx, ct, "", nil); err != nil {
+			if err := c.endRun(ctx, ct, s, stopSignal(s), c.patience(s, nil)); err != nil {
 				c.log.Errorf("stop of container %s: %v", ct.id, err)
+				return
 			}
+			c.event(s, events.ActionStop)
 		})
 	}
 	all.Wait()
