@@ -32,7 +32,7 @@ func WriteFileUnsynced(fsys FS, path string, data []byte, perm fs.FileMode) erro
 
 func write(fsys FS, path string, data []byte, perm fs.FileMode, sync bool) error {
 	dir := filepath.Dir(path)
-	temp := filepath.Join(dir, writingPrefix+random())
+	temp := TempName(dir)
 	f, err := fsys.Create(temp, perm)
 	if err != nil {
 		return err
@@ -55,6 +55,23 @@ func write(fsys FS, path string, data []byte, perm fs.FileMode, sync bool) error
 		return fsys.SyncDir(dir)
 	}
 	return nil
+}
+
+// WriteNew writes a file that must not exist, and syncs it but not the folder:
+// for the content of a folder that is synced and published as a whole.
+func WriteNew(fsys FS, path string, data []byte, perm fs.FileMode) error {
+	f, err := fsys.Create(path, perm)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
 }
 
 // MkdirAll makes a folder and the missing ones above it, durably.

@@ -1,0 +1,85 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/jobengine/engine/graphdriver"
+	"github.com/jobengine/engine/images/store"
+	"github.com/jobengine/engine/internal/durable"
+	"github.com/jobengine/engine/internal/initlayer"
+)
+
+// The limits that hold unless the Config says something else. They are far
+// above what real images have and below what a few bytes can claim to be.
+const (
+	DefaultMaxLayerBytes   = 256 << 30
+	DefaultMaxArchiveBytes = 512 << 30
+)
+
+// Config is what images are opened with.
+type Config struct {
+	Root        string             // the data root; images are in its folder "images"
+	Graph       graphdriver.Driver // has the files of the layers
+	GraphDriver string             // its name, for inspect
+	Events      Events
+	Containers  Containers
+	Clock       Clock          // nil is the system's
+	Log         *logrus.Logger // nil is logrus's own
+	FS          durable.FS     // nil is durable.OS
+
+	MaxLayerBytes   int64 // of a layer, uncompressed; 0 is DefaultMaxLayerBytes
+	MaxArchiveBytes int64 // of an archive's members, as they are in it; 0 is DefaultMaxArchiveBytes
+	Parallel        int   // layers of an image that are unpacked at the same time; 0 is 2
+}
+
+// Images knows all images and what can be done with them.
+type Images struct {
+	Config
+	store *store.Store
+}
+
+// New opens the images of a data root. What a killed daemon left half-made is
+// removed; damaged images are told to the log and listed all the same.
+func New(cfg Config) (*Images, error) {
+	if cfg.Graph == nil || cfg.Events == nil || cfg.Containers == nil {
+		return nil, errors.New("images: Graph, Events and Containers are needed")
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = systemClock{}
+	}
+	if cfg.Log == nil {
+		cfg.Log = logrus.StandardLogger()
+	}
+	if cfg.FS == nil {
+		cfg.FS = durable.OS
+	}
+	if cfg.MaxLayerBytes <= 0 {
+		cfg.MaxLayerBytes = DefaultMaxLayerBytes
+	}
+	if cfg.MaxArchiveBytes <= 0 {
+		cfg.MaxArchiveBytes = DefaultMaxArchiveBytes
+	}
+	s, err := store.Open(context.Background(), store.Config{
+		Root:          filepath.Join(cfg.Root, "images"),
+		Graph:         cfg.Graph,
+		FS:            cfg.FS,
+		MaxLayerBytes: cfg.MaxLayerBytes,
+		Parallel:      cfg.Parallel,
+		PopulateInit:  initlayer.Populate,
+		Warn:          cfg.Log.Warnf,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Images{Config: cfg, store: s}, nil
+}
+
+// Close gives up what New has taken. All that matters is on disk by then.
+func (i *Images) Close() error { return nil }
+
+// Count is the number of images, unnamed ones included.
+func (i *Images) Count() int { return len(i.store.Snapshot().Images) }

@@ -1,0 +1,19 @@
+package images
+
+import (
+	"github.com/jobengine/engine/engine"
+	"github.com/jobengine/engine/jobs"
+)
+
+// Install registers the jobs of images.
+func (i *Images) Install(eng *engine.Engine) {
+	jobs.Import.Register(eng, i.importTar)
+	jobs.Load.Register(eng, i.load)
+
+	jobs.Images.Register(eng, i.list)
+	jobs.ImageInspect.Register(eng, i.inspect)
+	jobs.History.Register(eng, i.history)
+
+	jobs.Tag.Register(eng, i.tag)
+	jobs.ImageDelete.Register(eng, i.delete)
+}

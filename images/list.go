@@ -1,0 +1,180 @@
+package images
+
+import (
+	"context"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/distribution/reference"
+	"github.com/moby/moby/api/types/image"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/jobengine/engine/engine"
+	"github.com/jobengine/engine/images/store"
+	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/internal/filters"
+	"github.com/jobengine/engine/jobs"
+)
+
+// list answers from memory: agents poll it.
+func (i *Images) list(_ context.Context, _ *engine.Job, in jobs.ImagesIn) (jobs.ImagesOut, error) {
+	f, err := i.newFilter(in.Filters)
+	if err != nil {
+		return jobs.ImagesOut{}, err
+	}
+	snap := i.store.Snapshot()
+	var shared map[digest.Digest]int64
+	if in.SharedSize {
+		shared = i.store.SharedBytes(snap)
+	}
+	out := jobs.ImagesOut{Images: []image.Summary{}}
+	for _, img := range snap.Images {
+		names, show := f.match(snap, img, in.All)
+		if !show {
+			continue
+		}
+		row := i.summary(img, names)
+		if in.SharedSize {
+			row.SharedSize = shared[img.ID]
+		}
+		out.Images = append(out.Images, row)
+	}
+	return out, nil
+}
+
+func (i *Images) summary(img *store.Image, names []string) image.Summary {
+	tags, digests := split(names)
+	return image.Summary{
+		ID:          img.ID.String(),
+		ParentID:    img.Parent.String(),
+		RepoTags:    tags,
+		RepoDigests: digests,
+		Created:     unixOf(img.Created()),
+		Size:        img.SizeBytes,
+		SharedSize:  -1,
+		Containers:  int64(len(i.Containers.UsingImage(img.ID.String()))),
+		Labels:      img.Config.Config.Labels,
+	}
+}
+
+// unixOf gives 0 for no time.
+func unixOf(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
+
+// filter is what an image must be to be listed.
+type filter struct {
+	args          filters.Args
+	before, since time.Time
+	until         time.Time
+	dangling      bool // valid if args has it
+}
+
+func (i *Images) newFilter(args filters.Args) (*filter, error) {
+	err := args.Check("before", "dangling", "label", "label!", "reference", "since", "until")
+	if err != nil {
+		return nil, err
+	}
+	f := &filter{args: args}
+	if f.dangling, err = args.Bool("dangling", false); err != nil {
+		return nil, err
+	}
+	for _, pattern := range args["reference"] {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return nil, errs.Invalid("invalid filter 'reference=%s': %v", pattern, err)
+		}
+	}
+	for _, ref := range args["before"] {
+		img, err := i.find(ref)
+		if err != nil {
+			return nil, err
+		}
+		if f.before.IsZero() || img.Created().Before(f.before) {
+			f.before = img.Created()
+		}
+	}
+	for _, ref := range args["since"] {
+		img, err := i.find(ref)
+		if err != nil {
+			return nil, err
+		}
+		if img.Created().After(f.since) {
+			f.since = img.Created()
+		}
+	}
+	for _, text := range args["until"] {
+		t, err := parseTime(text, i.Clock.Now())
+		if err != nil {
+			return nil, err
+		}
+		if f.until.IsZero() || t.Before(f.until) {
+			f.until = t
+		}
+	}
+	return f, nil
+}
+
+// match tells whether an image is listed, and with which of its names.
+func (f *filter) match(snap *store.Snapshot, img *store.Image, all bool) (names []string, show bool) {
+	created := img.Created()
+	switch {
+	case f.args.Has("before") && !created.Before(f.before),
+		f.args.Has("since") && !created.After(f.since),
+		f.args.Has("until") && !created.Before(f.until):
+		return nil, false
+	}
+	labels := img.Config.Config.Labels
+	if !f.args.Labels("label", labels) || f.args.Has("label!") && f.args.Labels("label!", labels) {
+		return nil, false
+	}
+	names = slices.DeleteFunc(slices.Clone(img.Names), func(name string) bool { return !f.matchName(name) })
+	if len(names) == 0 {
+		switch {
+		case !all && len(snap.Children(img.ID)) > 0,
+			f.args.Has("dangling") && !f.dangling,
+			f.args.Has("reference"):
+			return nil, false
+		}
+		return nil, true
+	}
+	tagged := slices.ContainsFunc(names, func(name string) bool { return !strings.Contains(name, "@") })
+	return names, !f.dangling || !tagged
+}
+
+func (f *filter) matchName(name string) bool {
+	return f.args.Any("reference", func(pattern string) bool {
+		ref, err := reference.Parse(name)
+		if err != nil {
+			return false
+		}
+		ok, err := reference.FamiliarMatch(pattern, ref)
+		return err == nil && ok
+	})
+}
+
+// parseTime reads a moment: seconds since 1970 with a fraction, RFC 3339 or its
+// begin, or a duration before now.
+func parseTime(text string, now time.Time) (time.Time, error) {
+	if d, err := time.ParseDuration(text); err == nil {
+		return now.Add(-d), nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02T15:04", "2006-01-02T15", "2006-01-02", "2006-01-02Z07:00"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, nil
+		}
+	}
+	seconds, fraction, _ := strings.Cut(text, ".")
+	if s, err := strconv.ParseInt(seconds, 10, 64); err == nil && len(fraction) <= 9 {
+		n, err := strconv.ParseInt((fraction + "000000000")[:9], 10, 64)
+		if err == nil && n >= 0 {
+			return time.Unix(s, n), nil
+		}
+	}
+	return time.Time{}, errs.Invalid("invalid filter 'until=%s'", text)
+}

@@ -1,0 +1,102 @@
+package images
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/containerd/platforms"
+	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/jsonstream"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/jobengine/engine/engine"
+	"github.com/jobengine/engine/images/bundle"
+	"github.com/jobengine/engine/images/store"
+	"github.com/jobengine/engine/internal/durable"
+	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/jobs"
+)
+
+// load reads images from an archive. Each is listed when all of it is durable;
+// those before a faulty one stay.
+func (i *Images) load(ctx context.Context, job *engine.StreamJob[jobs.LoadOpen], in jobs.LoadIn) (jobs.LoadOut, error) {
+	var wanted []ocispec.Platform
+	for _, text := range in.Platforms {
+		p, err := platforms.Parse(text)
+		if err != nil {
+			return jobs.LoadOut{}, errs.Invalid("%v", err)
+		}
+		wanted = append(wanted, p)
+	}
+	if err := job.Open(jobs.LoadOpen{}); err != nil {
+		return jobs.LoadOut{}, err
+	}
+	p := &progress{w: job.Stdout}
+	spool, err := bundle.Read(ctx, i.FS, durable.TempName(i.store.TempDir()), job.Stdin, i.MaxArchiveBytes)
+	if err != nil {
+		return jobs.LoadOut{}, err
+	}
+	defer spool.Close()
+	found, err := spool.Images(ctx, wanted)
+	if err != nil {
+		return jobs.LoadOut{}, err
+	}
+	// All configs are looked at before anything is unpacked.
+	for _, img := range found {
+		if _, err := store.ParseConfig(img.Config); err != nil {
+			return jobs.LoadOut{}, err
+		}
+	}
+	out := jobs.LoadOut{Loaded: []string{}}
+	for _, img := range found {
+		loaded, err := i.loadImage(ctx, p, img, in.Quiet)
+		if err != nil {
+			return out, err
+		}
+		out.Loaded = append(out.Loaded, loaded...)
+	}
+	return out, nil
+}
+
+// loadImage brings in one image of an archive and tells its names, or its id.
+func (i *Images) loadImage(ctx context.Context, p *progress, img bundle.Image, quiet bool) ([]string, error) {
+	sources := make([]store.Source, len(img.Layers))
+	for n, layer := range img.Layers {
+		sources[n] = store.Source{DiffID: layer.DiffID, Open: layer.Open}
+		if !quiet {
+			sources[n].Open = func(ctx context.Context) (io.ReadCloser, error) {
+				r, err := layer.Open(ctx)
+				if err != nil {
+					return nil, err
+				}
+				return p.reader(r, "Loading layer", shortID(layer.DiffID.String()), layer.Size), nil
+			}
+		}
+	}
+	lease, err := i.store.Unpack(ctx, sources)
+	if err != nil {
+		return nil, err
+	}
+	defer lease.Release()
+	published, err := i.store.Publish(store.NewImage{Config: img.Config, Names: img.Names}, lease)
+	if err != nil {
+		return nil, err
+	}
+	id := published.Image.ID.String()
+	var loaded []string
+	for _, name := range img.Names {
+		text := familiarName(name)
+		if old, ok := published.Moved[name]; ok {
+			p.send(jsonstream.Message{Stream: fmt.Sprintf("The image %s already exists, renaming the old one with ID %s to empty string\n", text, old)})
+		}
+		p.send(jsonstream.Message{Stream: "Loaded image: " + text + "\n"})
+		loaded = append(loaded, text)
+	}
+	if len(loaded) == 0 {
+		p.send(jsonstream.Message{Stream: "Loaded image ID: " + id + "\n"})
+		loaded = []string{id}
+	}
+	i.tell(events.ActionLoad, id, published.Image, id)
+	return loaded, nil
+}

@@ -1,0 +1,94 @@
+package images
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/platforms"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/jobengine/engine/images/store"
+	"github.com/jobengine/engine/internal/errs"
+)
+
+// Image is an image as containers see it. It is shared: nobody changes it.
+type Image struct {
+	ID        string // "sha256:…"
+	Config    dockerspec.DockerOCIImage
+	RepoTags  []string // as people write them
+	SizeBytes int64
+	// Warning is for whoever makes a container of it: its platform is not the
+	// host's. "" if it is, or if the platform was asked for.
+	Warning string
+}
+
+// Lookup finds an image by reference, id or unique prefix of an id. An image of
+// another platform than the one that is given ("os/arch[/variant]", "" for any)
+// is not found. A damaged image is data loss, and cannot be used.
+func (i *Images) Lookup(_ context.Context, ref, platform string) (Image, error) {
+	img, err := i.find(ref)
+	if err != nil {
+		return Image{}, err
+	}
+	if err := usable(img); err != nil {
+		return Image{}, err
+	}
+	if err := checkPlatform(img, ref, platform); err != nil {
+		return Image{}, err
+	}
+	out := Image{ID: img.ID.String(), Config: img.Config, SizeBytes: img.SizeBytes}
+	out.RepoTags, _ = split(img.Names)
+	if platform == "" {
+		out.Warning = platformWarning(platformOf(img))
+	}
+	return out, nil
+}
+
+// Parent gives the graph layer on which containers of an image are put: its
+// init layer, made if need be. The container is among the image's users by now.
+func (i *Images) Parent(ctx context.Context, imageID string) (layer string, err error) {
+	return i.store.InitLayer(ctx, digest.Digest(imageID))
+}
+
+// Reclaim removes layers that were kept because containers stood on a removed
+// image, if they are gone by now. It is cheap when there is nothing to do.
+func (i *Images) Reclaim(ctx context.Context) error { return i.store.Reclaim(ctx) }
+
+func usable(img *store.Image) error {
+	if img.Damage == nil {
+		return nil
+	}
+	return errs.DataLoss("image %s is damaged: %v; remove it or load it again", img.ID, img.Damage)
+}
+
+func platformOf(img *store.Image) ocispec.Platform {
+	return platforms.Normalize(ocispec.Platform{
+		OS: img.Config.OS, Architecture: img.Config.Architecture, Variant: img.Config.Variant,
+	})
+}
+
+func checkPlatform(img *store.Image, ref, wanted string) error {
+	if wanted == "" {
+		return nil
+	}
+	want, err := platforms.Parse(wanted)
+	if err != nil {
+		return errs.Invalid("%v", err)
+	}
+	if have := platformOf(img); !platforms.OnlyStrict(want).Match(have) {
+		return errs.NotFound("image with reference %s was found but does not provide the specified platform (%s), only %s",
+			ref, platforms.FormatAll(want), platforms.FormatAll(have))
+	}
+	return nil
+}
+
+func platformWarning(p ocispec.Platform) string {
+	host := platforms.DefaultSpec()
+	if platforms.Only(host).Match(p) {
+		return ""
+	}
+	return fmt.Sprintf("The requested image's platform (%s) does not match the detected host platform (%s) and no specific platform was requested",
+		platforms.FormatAll(p), platforms.FormatAll(host))
+}

@@ -1,0 +1,124 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/jobengine/engine/internal/archive"
+)
+
+// Add unpacks the tar of a layer that nobody knows yet, compressed or not, above
+// the layers with the chain ids of below, and gives its diff id. The lease has
+// all of them. After an error nothing is left that was not there before.
+func (s *Store) Add(ctx context.Context, below []digest.Digest, tar io.Reader) (diffID digest.Digest, lease *Lease, err error) {
+	lease, err = s.leaseChain(below)
+	if err != nil {
+		return "", nil, err
+	}
+	defer func() {
+		if err != nil {
+			lease.Release()
+			lease = nil
+		}
+	}()
+	var parent digest.Digest
+	parentGraph := ""
+	if len(below) > 0 {
+		parent = below[len(below)-1]
+		s.mu.Lock()
+		parentGraph = s.layers[parent].rec.GraphID
+		s.mu.Unlock()
+	}
+	graphID := newGraphID(layerPrefix, "")
+	if err := s.Graph.Create(ctx, graphID, parentGraph); err != nil {
+		return "", lease, err
+	}
+	owned := true // by this call; a flight takes it over
+	defer func() {
+		if owned {
+			s.removeGraph(graphID)
+		}
+	}()
+	diffID, size, err := s.applyUnknown(ctx, graphID, tar)
+	if err != nil {
+		return "", lease, err
+	}
+	chain := chainID(parent, diffID)
+	fl := &flight{
+		chain: chain, diffID: diffID, graphID: graphID, users: 1, size: size,
+		created: make(chan struct{}), done: make(chan struct{}),
+	}
+	close(fl.created)
+	have, err := s.board(ctx, fl)
+	if err != nil {
+		return "", lease, err
+	}
+	if !have {
+		owned = false
+		st := &step{chain: chain, flight: fl, mine: true, parent: parent}
+		if err := s.publishLayer(ctx, st); err != nil {
+			s.fail(fl, err)
+			return "", lease, err
+		}
+	}
+	lease.chain = append(lease.chain, chain)
+	return diffID, lease, nil
+}
+
+func (s *Store) applyUnknown(ctx context.Context, graphID string, tar io.Reader) (digest.Digest, int64, error) {
+	plain, _, err := archive.Decompress(tar)
+	if err != nil {
+		return "", 0, err
+	}
+	defer plain.Close()
+	digester := digest.SHA256.Digester()
+	ahead := archive.ReadAhead(io.TeeReader(archive.LimitReader(plain, s.MaxLayerBytes), digester.Hash()))
+	defer ahead.Close()
+	size, err := s.Graph.ApplyDiff(ctx, graphID, ahead)
+	if err != nil {
+		return "", 0, err
+	}
+	return digester.Digest(), size, nil
+}
+
+// board enters a filled flight into the table, once nobody else has the same
+// layer in the making. have says that it is published, and leased now.
+func (s *Store) board(ctx context.Context, fl *flight) (have bool, err error) {
+	for {
+		s.mu.Lock()
+		if l := s.layers[fl.chain]; l != nil && l.damage == nil {
+			l.leases++
+			s.mu.Unlock()
+			return true, nil
+		}
+		other := s.flights[fl.chain]
+		if other == nil {
+			s.flights[fl.chain] = fl
+			s.mu.Unlock()
+			return false, nil
+		}
+		s.mu.Unlock()
+		select {
+		case <-other.done:
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+}
+
+func (s *Store) leaseChain(chain []digest.Digest) (*Lease, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range chain {
+		if l := s.layers[c]; l == nil || l.damage != nil {
+			return nil, fmt.Errorf("layer %s is not there", c)
+		}
+	}
+	for _, c := range chain {
+		s.layers[c].leases++
+	}
+	return &Lease{store: s, chain: append([]digest.Digest(nil), chain...)}, nil
+}

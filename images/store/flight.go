@@ -1,0 +1,345 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/jobengine/engine/graphdriver"
+	"github.com/jobengine/engine/internal/archive"
+	"github.com/jobengine/engine/internal/durable"
+	"github.com/jobengine/engine/internal/errs"
+)
+
+// Source is a layer that an image needs.
+type Source struct {
+	DiffID digest.Digest
+	// Open gives the layer's tar, compressed or not. It is called only if the
+	// layer is not there yet, perhaps more than once, and perhaps for several
+	// layers at the same time.
+	Open func(ctx context.Context) (io.ReadCloser, error)
+}
+
+// Lease keeps layers from being removed until an image has them.
+type Lease struct {
+	store *Store
+	chain []digest.Digest
+	once  sync.Once
+}
+
+// Release gives the layers up: those that no image has are removed.
+func (l *Lease) Release() {
+	l.once.Do(func() { l.store.release(l.chain) })
+}
+
+// flight is a layer that is being unpacked. Others who need the same layer wait
+// for it; they may already put layers of their own on it.
+type flight struct {
+	chain   digest.Digest
+	diffID  digest.Digest
+	graphID string
+	parent  *flight       // nil: the parent is published, or there is none
+	created chan struct{} // closed when the driver has the empty layer, or on failure
+	done    chan struct{} // closed when it is published or has failed
+	err     error         // valid once done (or, on failure, created) is closed
+	size    int64
+	users   int // the owner and the flights above; guarded by Store.mu
+}
+
+// errOther says that a layer failed that somebody else was unpacking: the cause
+// (a client that went away) need not be ours.
+var errOther = errors.New("another load of the same layer failed")
+
+// Unpack makes sure that the layers, given from the bottom, are there, and
+// keeps them until the lease is released. What several callers need is unpacked
+// once. After an error nothing is left that was not there before.
+func (s *Store) Unpack(ctx context.Context, sources []Source) (*Lease, error) {
+	for {
+		lease, err := s.unpack(ctx, sources)
+		if err == nil || !errors.Is(err, errOther) || ctx.Err() != nil {
+			return lease, err
+		}
+		// The other one's flight has left the table, so each round has one
+		// opponent fewer.
+	}
+}
+
+// step is a layer in the plan of one Unpack.
+type step struct {
+	source Source
+	chain  digest.Digest
+	have   bool          // it is published, and now leased
+	flight *flight       // otherwise
+	mine   bool          // this Unpack is to fill it
+	below  string        // graph id of the layer below
+	parent digest.Digest // its chain id
+}
+
+func (s *Store) unpack(ctx context.Context, sources []Source) (lease *Lease, err error) {
+	diffIDs := make([]digest.Digest, len(sources))
+	for i, src := range sources {
+		diffIDs[i] = src.DiffID
+	}
+	chain := ChainIDs(diffIDs)
+	steps := s.plan(sources, chain)
+
+	lease = &Lease{store: s}
+	defer func() {
+		for _, st := range steps {
+			if st.mine {
+				s.fail(st.flight, err) // does nothing for those that are published
+			}
+		}
+		if err != nil {
+			lease.Release()
+			lease = nil
+		}
+	}()
+	for i, st := range steps {
+		if st.have {
+			lease.chain = append(lease.chain, chain[i])
+		}
+	}
+	if err := s.createAll(ctx, steps); err != nil {
+		return lease, err
+	}
+	if s.independent {
+		if err := s.fillAll(ctx, steps); err != nil {
+			return lease, err
+		}
+	}
+	for _, st := range steps {
+		if err := s.land(ctx, st); err != nil {
+			return lease, err
+		}
+		if !st.have {
+			lease.chain = append(lease.chain, st.chain)
+		}
+	}
+	return lease, nil
+}
+
+// plan finds out what is there, what others are unpacking, and what is to do;
+// from now on it is this Unpack that does it.
+func (s *Store) plan(sources []Source, chain []digest.Digest) []*step {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	steps := make([]*step, len(sources))
+	var below string
+	var parent *flight
+	for i, src := range sources {
+		st := &step{source: src, chain: chain[i], below: below}
+		if i > 0 {
+			st.parent = chain[i-1]
+		}
+		steps[i] = st
+		if l := s.layers[chain[i]]; l != nil && l.damage == nil {
+			l.leases++
+			st.have = true
+			below, parent = l.rec.GraphID, nil
+			continue
+		}
+		fl := s.flights[chain[i]]
+		if fl == nil {
+			fl = &flight{
+				chain: chain[i], diffID: src.DiffID, parent: parent, users: 1,
+				graphID: newGraphID(layerPrefix, chain[i]),
+				created: make(chan struct{}), done: make(chan struct{}),
+			}
+			if parent != nil {
+				parent.users++
+			}
+			s.flights[chain[i]] = fl
+			st.mine = true
+		}
+		st.flight = fl
+		below, parent = fl.graphID, fl
+	}
+	return steps
+}
+
+// createAll makes the empty layers from the bottom.
+func (s *Store) createAll(ctx context.Context, steps []*step) error {
+	for _, st := range steps {
+		if !st.mine {
+			continue
+		}
+		if p := st.flight.parent; p != nil {
+			select {
+			case <-p.created:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			if err := s.failed(p); err != nil {
+				return fmt.Errorf("%w: %w", errOther, err)
+			}
+		}
+		if err := s.Graph.Create(ctx, st.flight.graphID, st.below); err != nil {
+			return err
+		}
+		close(st.flight.created)
+	}
+	return nil
+}
+
+// fillAll fills the layers in any order, several at a time.
+func (s *Store) fillAll(ctx context.Context, steps []*step) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(s.Parallel)
+	for _, st := range steps {
+		if st.mine {
+			g.Go(func() error { return s.fill(ctx, st) })
+		}
+	}
+	return g.Wait()
+}
+
+// land brings a step to its end: when it returns nil, the layer is published and leased.
+func (s *Store) land(ctx context.Context, st *step) error {
+	switch {
+	case st.have:
+		return nil
+	case !st.mine:
+		select {
+		case <-st.flight.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if st.flight.err != nil {
+			return fmt.Errorf("%w: %w", errOther, st.flight.err)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		l := s.layers[st.chain]
+		if l == nil {
+			return errOther // published and removed again
+		}
+		l.leases++
+		return nil
+	}
+	if !s.independent {
+		if err := s.fill(ctx, st); err != nil {
+			return err
+		}
+	}
+	return s.publishLayer(ctx, st)
+}
+
+// fill unpacks the tar of a layer and compares its digest.
+func (s *Store) fill(ctx context.Context, st *step) error {
+	size, err := s.apply(ctx, st)
+	if err != nil {
+		return fmt.Errorf("layer %s: %w", st.source.DiffID, err)
+	}
+	st.flight.size = size
+	return nil
+}
+
+func (s *Store) apply(ctx context.Context, st *step) (size int64, err error) {
+	blob, err := st.source.Open(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer blob.Close()
+	plain, _, err := archive.Decompress(blob)
+	if err != nil {
+		return 0, err
+	}
+	defer plain.Close()
+	verifier := st.source.DiffID.Verifier()
+	ahead := archive.ReadAhead(io.TeeReader(archive.LimitReader(plain, s.MaxLayerBytes), verifier))
+	defer ahead.Close() // before plain: it reads from there
+
+	size, err = s.Graph.ApplyDiff(ctx, st.flight.graphID, ahead)
+	if err != nil {
+		return 0, err
+	}
+	if !verifier.Verified() {
+		return 0, errs.Invalid("the content does not have the digest that the image's config gives")
+	}
+	return size, nil
+}
+
+// publishLayer makes the files and then the record of a layer durable, and
+// leases it. The layers below are published.
+func (s *Store) publishLayer(ctx context.Context, st *step) error {
+	fl := st.flight
+	if err := graphdriver.Sync(ctx, s.Graph, fl.graphID); err != nil {
+		return err
+	}
+	rec := layerRecord{Version: formatVersion, DiffID: fl.diffID, Parent: st.parent, GraphID: fl.graphID, SizeBytes: fl.size}
+	s.write.Lock()
+	defer s.write.Unlock()
+	dir := s.layerDir(st.chain)
+	// A damaged record of this layer may be there: this one replaces it.
+	if err := durable.RemoveTree(s.FS, dir); err != nil {
+		return err
+	}
+	if err := s.publishDir(dir, map[string]any{"layer.json": rec}); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := &layer{rec: rec, leases: 1}
+	if old := s.layers[st.chain]; old != nil { // damaged, but images have it
+		l.images, l.held = old.images, old.held
+		if old.rec.GraphID != "" {
+			s.garbage[old.rec.GraphID] = true
+		}
+	}
+	s.layers[st.chain] = l
+	delete(s.flights, fl.chain)
+	delete(s.inits, fl.chain) // of the damaged one
+	fl.users--
+	close(fl.done)
+	return nil
+}
+
+// failed gives the error of a flight, if it has failed already.
+func (s *Store) failed(fl *flight) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return fl.err
+}
+
+// fail ends a flight that was not published: whoever waits is told, and its
+// files are removed once no other flight stands on them.
+func (s *Store) fail(fl *flight, err error) {
+	s.mu.Lock()
+	if s.flights[fl.chain] != fl {
+		s.mu.Unlock()
+		return
+	}
+	delete(s.flights, fl.chain)
+	fl.err = err
+	select {
+	case <-fl.created:
+	default:
+		close(fl.created)
+	}
+	close(fl.done)
+	s.mu.Unlock()
+	s.drop(fl)
+}
+
+// drop gives up one use of a flight that has failed, or that one of its
+// children has; the last one removes the files.
+func (s *Store) drop(fl *flight) {
+	for fl != nil {
+		s.mu.Lock()
+		fl.users--
+		last := fl.users == 0
+		failed := fl.err != nil
+		s.mu.Unlock()
+		if !last || !failed {
+			return
+		}
+		s.removeGraph(fl.graphID)
+		fl = fl.parent
+	}
+}
