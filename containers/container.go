@@ -16,13 +16,15 @@ type Container struct {
 	id   string
 	snap atomic.Pointer[Snapshot]
 
-	turn chan struct{} // holds one token while an operation has the container
+	turn   chan struct{} // holds one token while an operation has the container
+	saving sync.Mutex    // writers of the record take turns; readers never need it
 
 	mu      sync.Mutex // of what follows; held for moments only
 	changed chan struct{}
 	proc    *Proc
 	onProc  map[int]func(*Proc)
 	lastKey int
+	kept    int                 // AutoRemove is put off while it is above 0
 	execs   map[string]struct{} // ids of execs that are running or may be inspected, see exec.go
 }
 
@@ -46,6 +48,9 @@ type Snapshot struct {
 	ManualStop   bool // a user stopped it
 
 	State State
+
+	stored  *stored // Config, HostConfig and Mounts as they are written
+	damaged bool    // the record can't be read: the container can only be removed
 }
 
 // State is what changes while a container lives.
@@ -66,7 +71,8 @@ type State struct {
 	FinishedAt time.Time
 	Exits      int // how often it has ended in the life of this daemon
 
-	RemoveError string // why the last removal failed
+	RemoveFailures int
+	RemoveError    string // why the last removal failed
 }
 
 // Status is the one word that stands for the state.
@@ -163,6 +169,19 @@ func (ct *Container) await(ctx context.Context, done func(*Snapshot) bool) (*Sna
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// keep puts AutoRemove off (1), or no longer (-1).
+func (ct *Container) keep(n int) {
+	ct.mu.Lock()
+	defer ct.mu.Unlock()
+	ct.kept += n
+}
+
+func (ct *Container) isKept() bool {
+	ct.mu.Lock()
+	defer ct.mu.Unlock()
+	return ct.kept > 0
 }
 
 // Proc is the current run, nil when there is none.

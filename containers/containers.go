@@ -5,11 +5,13 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sirupsen/logrus"
 
 	"github.com/jobengine/engine/graphdriver"
 	"github.com/jobengine/engine/internal/durable"
+	"github.com/jobengine/engine/logs/driver"
 )
 
 // Config is what the noun is made of. All fields without a remark are needed.
@@ -23,14 +25,13 @@ type Config struct {
 	Images  Images
 	Runtime Runtime
 	Events  Events
+	Logs    map[string]driver.Open // log drivers whose logs can be read, by name; jsonfile.Open
 
-	ExecDriver      string            // of the exec drivers; "" is "native"
-	DefaultLog      string            // log driver of containers that name none; "" is "json-file"
-	DefaultLogOpts  map[string]string // may be nil
-	CgroupParent    string            // "" is "engine"
-	StopTimeout     int               // seconds; 0 is 10
-	Seccomp         bool              // whether the exec driver can load a seccomp filter
-	SeccompDisabled bool              // the user wants no default filter
+	ExecDriver     string            // of the exec drivers; "" is "native"
+	DefaultLog     string            // log driver of containers that name none; "" is "json-file"
+	DefaultLogOpts map[string]string // may be nil
+	CgroupParent   string            // "" is "engine"
+	StopTimeout    int               // seconds; 0 is 10
 
 	FS  durable.FS     // nil is durable.OS
 	Log *logrus.Logger // nil is logrus' standard logger
@@ -48,8 +49,10 @@ type Containers struct {
 	log     *logrus.Logger
 	host    *host
 
-	index index
-	execs execs
+	index    index
+	execs    execs
+	halfMade []string    // folders without a record, found at the start
+	volatile atomic.Bool // the graph driver knows the option of that name
 
 	life   context.Context // ends when the noun is closed
 	close  context.CancelFunc
@@ -81,6 +84,7 @@ func New(cfg Config) (*Containers, error) {
 		graph: cfg.Graph, images: cfg.Images, runtime: cfg.Runtime, events: cfg.Events,
 		fsys: cfg.FS, log: cfg.Log, host: newHost(),
 	}
+	c.volatile.Store(true)
 	c.life, c.close = context.WithCancel(context.Background())
 	if err := os.MkdirAll(c.dir, 0o710); err != nil {
 		return nil, err

@@ -15,7 +15,8 @@ type Input struct {
 	Hostname   string
 	User       User // found by FindUser
 	Binds      []Bind
-	Devices    []Device // of the host, for HostConfig.Devices, or all for a privileged container
+	Tmpfs      map[string]string // target to options
+	Devices    []Device          // of the host, for HostConfig.Devices, or all for a privileged container
 
 	// CgroupsPath is absolute in the cgroup hierarchies.
 	CgroupsPath string

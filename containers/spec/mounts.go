@@ -24,8 +24,8 @@ func (in *Input) mounts() ([]specs.Mount, error) {
 	for _, b := range in.Binds {
 		own = append(own, b.mount())
 	}
-	for _, target := range slices.Sorted(maps.Keys(in.HostConfig.Tmpfs)) {
-		m, err := tmpfs(target, in.HostConfig.Tmpfs[target])
+	for _, target := range slices.Sorted(maps.Keys(in.Tmpfs)) {
+		m, err := tmpfs(target, in.Tmpfs[target])
 		if err != nil {
 			return nil, err
 		}

@@ -2,7 +2,6 @@ package spec
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
 
 	"github.com/moby/sys/user"
@@ -27,8 +26,6 @@ func FindUser(rootfs, name string, groupAdd []string) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	// Root's entry tells its home and further groups; one that can't be parsed
-	// must not keep a container from starting that needs none of it.
 	found, err := user.GetExecUser(name, &user.ExecUser{Home: "/"}, bytes.NewReader(passwd), bytes.NewReader(group))
 	if err != nil {
 		return User{}, err
@@ -45,8 +42,9 @@ func FindUser(rootfs, name string, groupAdd []string) (User, error) {
 	if len(groupAdd) > 0 {
 		more, err := user.GetAdditionalGroups(groupAdd, bytes.NewReader(group))
 		if err != nil {
-			return User{}, fmt.Errorf("Unable to find group: %w", err) //nolint:staticcheck // docker's text
+			return User{}, err
 		}
+		slices.Sort(more)
 		add(more)
 	}
 	home := found.Home
@@ -54,7 +52,7 @@ func FindUser(rootfs, name string, groupAdd []string) (User, error) {
 		home = "/"
 	}
 	return User{
-		Spec: specs.User{UID: uint32(found.Uid), GID: uint32(found.Gid), AdditionalGids: groups, Username: ""},
+		Spec: specs.User{UID: uint32(found.Uid), GID: uint32(found.Gid), AdditionalGids: groups},
 		Home: home,
 	}, nil
 }

@@ -1,0 +1,243 @@
+package containers
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/network"
+
+	"github.com/jobengine/engine/engine"
+	"github.com/jobengine/engine/graphdriver"
+	"github.com/jobengine/engine/internal/durable"
+	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/internal/names"
+	"github.com/jobengine/engine/jobs"
+)
+
+// create makes a container that can be started. When it answers, the container
+// outlives a power cut, unless it is one with AutoRemove.
+func (c *Containers) create(ctx context.Context, _ *engine.Job, in jobs.CreateIn) (jobs.CreateOut, error) {
+	none := jobs.CreateOut{}
+	if in.Config == nil {
+		return none, errs.Invalid("Config cannot be empty in order to create a container")
+	}
+	s, img, err := c.plan(ctx, in)
+	if err != nil {
+		return none, err
+	}
+	if s.Name, err = c.reserve(s.ID, in.Name, s.ImageID); err != nil {
+		return none, err
+	}
+	ct, err := c.build(ctx, s)
+	if err != nil {
+		c.index.release(s.ID)
+		return none, err
+	}
+	c.index.add(ct)
+	c.event(s, events.ActionCreate)
+
+	out := jobs.CreateOut{CreateResponse: container.CreateResponse{ID: s.ID, Warnings: []string{}}}
+	if img.Warning != "" {
+		out.Warnings = append(out.Warnings, img.Warning)
+	}
+	out.Warnings = append(out.Warnings, c.warnings(s)...)
+	return out, nil
+}
+
+// plan checks what was asked for and works out the container, which is not
+// there yet and has no name.
+func (c *Containers) plan(ctx context.Context, in jobs.CreateIn) (*Snapshot, Image, error) {
+	cfg := *in.Config
+	hc := container.HostConfig{}
+	if in.HostConfig != nil {
+		hc = *in.HostConfig
+	}
+	if in.Name != "" {
+		if _, err := checkName(in.Name); err != nil {
+			return nil, Image{}, err
+		}
+	}
+	if err := checkConfig(&cfg); err != nil {
+		return nil, Image{}, err
+	}
+	if err := c.checkHostConfig(&cfg, &hc); err != nil {
+		return nil, Image{}, err
+	}
+	if err := checkEndpoints(in.NetworkingConfig, &hc); err != nil {
+		return nil, Image{}, err
+	}
+	points, err := planMounts(&hc)
+	if err != nil {
+		return nil, Image{}, err
+	}
+	if cfg.Image == "" {
+		return nil, Image{}, errs.Invalid("No command specified")
+	}
+	img, err := c.images.Lookup(ctx, cfg.Image, in.Platform)
+	if err != nil {
+		return nil, Image{}, err
+	}
+	for target := range cfg.Volumes {
+		if _, ofImage := img.Config.Config.Volumes[target]; !ofImage {
+			return nil, Image{}, noVolumes("", target)
+		}
+	}
+	mergeImage(&cfg, &img.Config.Config)
+	if len(cfg.Entrypoint) == 1 && cfg.Entrypoint[0] == "" {
+		cfg.Entrypoint = nil
+	}
+	path, args, ok := program(&cfg)
+	if !ok {
+		return nil, Image{}, errs.Invalid("No command specified")
+	}
+	// The image's words are held to the same rules as the user's.
+	if err := checkConfig(&cfg); err != nil {
+		return nil, Image{}, err
+	}
+	id := newID()
+	volumes, err := c.planVolumes(id, &cfg, points)
+	if err != nil {
+		return nil, Image{}, err
+	}
+	c.fillDefaults(&cfg, &hc, id)
+	s := &Snapshot{
+		ID: id, Created: time.Now().UTC(), ImageID: img.ID, Path: path, Args: args,
+		Config: &cfg, HostConfig: &hc, Mounts: append(points, volumes...), Driver: c.cfg.GraphDriver,
+	}
+	if hc.LogConfig.Type == logJSONFile {
+		s.LogPath = c.path(id, id+"-json.log")
+	}
+	s.stored, err = store(s)
+	return s, img, err
+}
+
+// reserve takes the name, or makes one up.
+func (c *Containers) reserve(id, name, imageID string) (string, error) {
+	if name != "" {
+		name, _ = checkName(name)
+		return name, c.index.reserve(id, name, imageID)
+	}
+	for attempt := range 20 {
+		name = names.Random(attempt)
+		if err := c.index.reserve(id, name, imageID); err == nil {
+			return name, nil
+		} else if !errdefs.IsConflict(err) {
+			return "", err
+		}
+	}
+	name = id[:12]
+	return name, c.index.reserve(id, name, imageID)
+}
+
+// build puts the container on disk: folder, layer, volumes, record, in this
+// order, so that a folder without a record is known for half-made.
+func (c *Containers) build(ctx context.Context, s *Snapshot) (_ *Container, err error) {
+	var undo undos
+	defer func() { undo.ifFailed(&err) }()
+
+	synced := !s.HostConfig.AutoRemove
+	mkdir := durable.MkdirAllUnsynced
+	if synced {
+		mkdir = durable.MkdirAll
+	}
+	if err := mkdir(c.fsys, c.path(s.ID), 0o710); err != nil {
+		return nil, err
+	}
+	undo.add(func() error { return c.removeFiles(s.ID, false) })
+
+	parent, err := c.images.Parent(ctx, s.ImageID)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.createLayer(ctx, s, parent); err != nil {
+		return nil, err
+	}
+	undo.add(func() error { return c.graph.Remove(context.WithoutCancel(ctx), s.ID) })
+	if synced {
+		if err := graphdriver.Sync(ctx, c.graph, s.ID); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.fillVolumes(ctx, s); err != nil {
+		return nil, err
+	}
+	if err := c.write(s, synced); err != nil {
+		return nil, err
+	}
+	return newContainer(s), nil
+}
+
+// createLayer makes the layer that the container writes to. Nobody owes
+// durability to one with AutoRemove: where the driver knows how, it saves the
+// work.
+func (c *Containers) createLayer(ctx context.Context, s *Snapshot, parent string) error {
+	opts := map[string]string{}
+	maps.Copy(opts, s.HostConfig.StorageOpt)
+	fast := s.HostConfig.AutoRemove && c.volatile.Load()
+	if fast {
+		opts["volatile"] = "true"
+	}
+	err := c.graph.CreateReadWrite(ctx, s.ID, parent, opts)
+	if fast && errdefs.IsInvalidArgument(err) {
+		c.volatile.Store(false)
+		err = c.graph.CreateReadWrite(ctx, s.ID, parent, s.HostConfig.StorageOpt)
+	}
+	if errdefs.IsNotFound(err) {
+		// The image was removed under our hands.
+		return errs.NotFound("No such image: %s", s.Config.Image)
+	}
+	return err
+}
+
+// newID makes a random id that no shortening makes a number of, which some
+// would take for a process id.
+func newID() string {
+	for {
+		var b [32]byte
+		_, _ = rand.Read(b[:]) // never fails
+		id := hex.EncodeToString(b[:])
+		if _, err := strconv.ParseInt(id[:12], 10, 64); err != nil {
+			return id
+		}
+	}
+}
+
+// checkEndpoints refuses networks that there are not.
+func checkEndpoints(n *network.NetworkingConfig, hc *container.HostConfig) error {
+	if n == nil {
+		return nil
+	}
+	for name, e := range n.EndpointsConfig {
+		if e != nil && (e.IPAMConfig != nil || len(e.Links) > 0 || len(e.Aliases) > 0 || len(e.MacAddress) > 0) {
+			return errs.NotImplemented("addresses and aliases on network %q are not supported yet in this version", name)
+		}
+		if !slices.Contains([]string{"none", "host", "default", string(hc.NetworkMode)}, name) {
+			probe := *hc
+			probe.NetworkMode = container.NetworkMode(name)
+			if err := checkNetwork(&probe); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// warnings tells what is taken but has no effect here.
+func (c *Containers) warnings(s *Snapshot) []string {
+	var list []string
+	if !c.host.facts.Seccomp && !s.HostConfig.Privileged {
+		list = append(list, "This engine was built without seccomp or the kernel lacks it: the container runs without a system call filter.")
+	}
+	if p := s.HostConfig.RestartPolicy; !p.IsNone() {
+		list = append(list, "Restart policies are stored but not yet followed in this version.")
+	}
+	return list
+}

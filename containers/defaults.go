@@ -1,0 +1,64 @@
+package containers
+
+import (
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+
+	"github.com/jobengine/engine/containers/spec"
+)
+
+// fillDefaults writes down what holds where the user said nothing, so that
+// inspect shows it and a later version with other defaults does not change it.
+func (c *Containers) fillDefaults(cfg *container.Config, hc *container.HostConfig, id string) {
+	if hc.NetworkMode == "" {
+		hc.NetworkMode = network.NetworkDefault
+	}
+	if hc.RestartPolicy.Name == "" {
+		hc.RestartPolicy.Name = container.RestartPolicyDisabled
+	}
+	if hc.LogConfig.Type == "" {
+		hc.LogConfig = container.LogConfig{Type: c.cfg.DefaultLog, Config: mergeLabels(hc.LogConfig.Config, c.cfg.DefaultLogOpts)}
+	}
+	if hc.LogConfig.Config == nil {
+		hc.LogConfig.Config = map[string]string{}
+	}
+	if hc.PortBindings == nil {
+		hc.PortBindings = network.PortMap{}
+	}
+	if hc.IpcMode.IsEmpty() {
+		hc.IpcMode = container.IPCModePrivate
+	}
+	if hc.CgroupnsMode.IsEmpty() {
+		hc.CgroupnsMode = container.CgroupnsModeHost
+		if c.host.Cgroup.Version == 2 && !hc.Privileged {
+			hc.CgroupnsMode = container.CgroupnsModePrivate
+		}
+	}
+	if hc.ShmSize == 0 {
+		hc.ShmSize = spec.DefaultShmSize
+	}
+	if hc.Runtime == "" {
+		hc.Runtime = c.cfg.ExecDriver
+	}
+	if hc.OomKillDisable == nil && c.host.Cgroup.OOMKillDisable {
+		hc.OomKillDisable = new(bool)
+	}
+	if hc.PidsLimit != nil && *hc.PidsLimit <= 0 {
+		hc.PidsLimit = nil
+	}
+	if hc.Memory > 0 && hc.MemorySwap == 0 {
+		hc.MemorySwap = 2 * hc.Memory
+	}
+	if hc.MaskedPaths == nil && !hc.Privileged {
+		hc.MaskedPaths = spec.MaskedPaths()
+	}
+	if hc.ReadonlyPaths == nil && !hc.Privileged {
+		hc.ReadonlyPaths = spec.ReadonlyPaths()
+	}
+	if cfg.Hostname == "" {
+		cfg.Hostname = id[:12]
+		if hc.NetworkMode.IsHost() || hc.UTSMode.IsHost() {
+			cfg.Hostname = c.host.name()
+		}
+	}
+}

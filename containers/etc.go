@@ -1,0 +1,142 @@
+package containers
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/jobengine/engine/containers/spec"
+)
+
+// The files of a container's /etc that the engine writes. They lie in the
+// container's folder and are bound into it; one that is there already is left
+// alone, so that a user's edits outlive a restart.
+var etcFiles = [...]struct {
+	name, target string
+	content      func(*Containers, *Snapshot) []byte
+}{
+	{"resolv.conf", "/etc/resolv.conf", (*Containers).resolvConf},
+	{"hostname", "/etc/hostname", (*Containers).hostname},
+	{"hosts", "/etc/hosts", (*Containers).hosts},
+}
+
+// writeEtc makes the files that are not there yet and says where they go. What
+// the user binds over one of them takes its place.
+func (c *Containers) writeEtc(s *Snapshot) ([]spec.Bind, error) {
+	var binds []spec.Bind
+	for _, f := range etcFiles {
+		path := c.path(s.ID, f.name)
+		if !mounted(s, f.target) {
+			binds = append(binds, spec.Bind{Source: path, Destination: f.target, ReadOnly: s.HostConfig.ReadonlyRootfs})
+		}
+		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		if os.IsExist(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		_, err = file.Write(f.content(c, s))
+		if e := file.Close(); err == nil {
+			err = e
+		}
+		if err != nil {
+			os.Remove(path)
+			return nil, err
+		}
+	}
+	return binds, nil
+}
+
+func mounted(s *Snapshot, target string) bool {
+	for _, m := range s.Mounts {
+		if m.Destination == target {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Containers) hostname(s *Snapshot) []byte { return []byte(s.Config.Hostname + "\n") }
+
+// hosts is the host's own with its network, else what a container needs to find itself.
+func (c *Containers) hosts(s *Snapshot) []byte {
+	var b bytes.Buffer
+	if s.HostConfig.NetworkMode.IsHost() {
+		b.Write(hostFile("/etc/hosts"))
+	} else {
+		b.WriteString("127.0.0.1\tlocalhost\n" +
+			"::1\tlocalhost ip6-localhost ip6-loopback\n" +
+			"fe00::0\tip6-localnet\n" +
+			"ff00::0\tip6-mcastprefix\n" +
+			"ff02::1\tip6-allnodes\n" +
+			"ff02::2\tip6-allrouters\n")
+	}
+	for _, h := range s.HostConfig.ExtraHosts {
+		if name, addr, ok := cutExtraHost(h); ok {
+			fmt.Fprintf(&b, "%s\t%s\n", addr, name)
+		}
+	}
+	return b.Bytes()
+}
+
+// resolvConf is the host's, with what the user says in place of it.
+func (c *Containers) resolvConf(s *Snapshot) []byte {
+	hc := s.HostConfig
+	host := hostFile("/etc/resolv.conf")
+	if len(hc.DNS) == 0 && len(hc.DNSSearch) == 0 && len(hc.DNSOptions) == 0 {
+		return host
+	}
+	var servers, search, options []string
+	for _, line := range strings.Split(string(host), "\n") {
+		switch words := strings.Fields(line); {
+		case len(words) < 2:
+		case words[0] == "nameserver":
+			servers = append(servers, words[1])
+		case words[0] == "search" || words[0] == "domain":
+			search = words[1:]
+		case words[0] == "options":
+			options = append(options, words[1:]...)
+		}
+	}
+	if len(hc.DNS) > 0 {
+		servers = nil
+		for _, a := range hc.DNS {
+			servers = append(servers, netip.Addr.String(a))
+		}
+	}
+	if len(hc.DNSSearch) > 0 {
+		search = hc.DNSSearch
+		if len(search) == 1 && search[0] == "." {
+			search = nil
+		}
+	}
+	if len(hc.DNSOptions) > 0 {
+		options = hc.DNSOptions
+	}
+	var b bytes.Buffer
+	for _, a := range servers {
+		fmt.Fprintf(&b, "nameserver %s\n", a)
+	}
+	if len(search) > 0 {
+		fmt.Fprintf(&b, "search %s\n", strings.Join(search, " "))
+	}
+	if len(options) > 0 {
+		fmt.Fprintf(&b, "options %s\n", strings.Join(options, " "))
+	}
+	return b.Bytes()
+}
+
+// hostFile reads a small file of the host; none is empty.
+func hostFile(path string) []byte {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	text, _ := io.ReadAll(io.LimitReader(f, 1<<20))
+	return text
+}

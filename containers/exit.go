@@ -1,0 +1,98 @@
+package containers
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/moby/moby/api/types/events"
+)
+
+// followExits handles what the runtime tells of ends, until it is closed. Each
+// has a goroutine for a moment: one that is stuck keeps nobody else waiting.
+func (c *Containers) followExits() {
+	for e := range c.runtime.Exits() {
+		c.exited.Add(1)
+		go func() {
+			defer c.exited.Done()
+			c.handleExit(e)
+		}()
+	}
+}
+
+// handleExit records an exit and tells the runtime that it did. It may be told twice.
+func (c *Containers) handleExit(e Exit) {
+	defer func() {
+		if thrown := recover(); thrown != nil {
+			c.log.Errorf("container %s: panic while its exit was handled: %v", e.Container, thrown)
+		}
+	}()
+	if e.ExecID != "" {
+		c.execExited(e)
+		c.runtime.Ack(e)
+		return
+	}
+	ct, ok := c.index.get(e.Container)
+	if !ok {
+		c.runtime.Ack(e)
+		return
+	}
+	// Not c.life: an exit that has come has to be recorded.
+	ctx := context.Background()
+	unlock, err := ct.lock(ctx)
+	if err != nil {
+		return
+	}
+	s := ct.Snapshot()
+	if !s.State.Running || s.State.Pid != e.Pid || s.State.StartTime != e.StartTime {
+		unlock() // of a start that was taken back, or told before
+		c.runtime.Ack(e)
+		return
+	}
+	kept := ct.isKept()
+	c.ended(ctx, ct, e)
+	unlock()
+	c.runtime.Ack(e)
+	if s.HostConfig.AutoRemove && !kept {
+		c.autoRemove(ctx, ct)
+	}
+}
+
+// ended turns a running container into one that has ended; the caller has its
+// turn. What fails is logged: the container has ended all the same.
+func (c *Containers) ended(ctx context.Context, ct *Container, e Exit) {
+	s := ct.Snapshot()
+	trouble := func(doing string, err error) {
+		if err != nil {
+			c.log.Errorf("container %s has ended: %s: %v", ct.id, doing, err)
+		}
+	}
+	trouble("free what the runtime holds", c.runtime.Delete(ctx, ct.id))
+	trouble("unmount", c.graph.Put(ctx, ct.id))
+	ct.endProc()
+	if e.At.IsZero() {
+		e.At = time.Now()
+	}
+	s = ct.update(func(s *Snapshot) {
+		s.State = State{
+			ExitCode: e.ExitCode, OOMKilled: e.OOMKilled, Error: e.Error, Removing: s.State.Removing,
+			StartedAt: s.State.StartedAt, FinishedAt: e.At.UTC(), Exits: s.State.Exits + 1,
+		}
+	})
+	if !s.HostConfig.AutoRemove {
+		// The exit file is durable already and is read again at the next boot if need be.
+		trouble("record", c.saveUnsynced(ct))
+	}
+	if e.OOMKilled {
+		c.event(s, events.ActionOOM)
+	}
+	ran := int64(s.State.FinishedAt.Sub(s.State.StartedAt).Seconds())
+	c.event(s, events.ActionDie, "exitCode", strconv.Itoa(e.ExitCode), "execDuration", strconv.FormatInt(max(ran, 0), 10))
+}
+
+// autoRemove removes a container that was to be removed when it ends.
+func (c *Containers) autoRemove(ctx context.Context, ct *Container) {
+	if err := c.remove(ctx, ct, removal{volumes: true}); err != nil && !ct.Snapshot().State.Removing {
+		c.log.Errorf("container %s: automatic removal: %v", ct.id, err)
+	}
+}

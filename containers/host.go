@@ -1,0 +1,52 @@
+package containers
+
+import (
+	"os"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jobengine/engine/containers/spec"
+	"github.com/jobengine/engine/internal/caps"
+	"github.com/jobengine/engine/internal/hostinfo"
+)
+
+// host is what containers must know of the host. It is looked at once.
+type host struct {
+	hostinfo.Host
+	facts spec.Host
+	name  func() string // the host's name, which may change
+}
+
+func newHost() *host {
+	h := &host{Host: hostinfo.Read()}
+	h.facts = spec.Host{
+		CgroupVersion: h.Cgroup.Version,
+		Seccomp:       hostinfo.SeccompBuilt && h.Seccomp,
+		Capabilities:  caps.Available(),
+		Mqueue:        mqueue(),
+	}
+	h.facts.NoFileHard = hardLimit(unix.RLIMIT_NOFILE)
+	h.facts.CoreHard = hardLimit(unix.RLIMIT_CORE)
+	h.name = sync.OnceValue(func() string { n, _ := os.Hostname(); return n })
+	h.CPUs = runtime.NumCPU()
+	return h
+}
+
+// spec is what the makers of specs must know.
+func (h *host) spec() spec.Host { return h.facts }
+
+func hardLimit(which int) uint64 {
+	var l unix.Rlimit
+	if err := unix.Getrlimit(which, &l); err != nil {
+		return 0
+	}
+	return l.Max
+}
+
+// mqueue tells whether the kernel has POSIX message queues.
+func mqueue() bool {
+	_, err := os.Stat("/proc/sys/fs/mqueue")
+	return err == nil
+}

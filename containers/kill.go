@@ -1,0 +1,100 @@
+package containers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/moby/moby/api/types/events"
+
+	"github.com/jobengine/engine/engine"
+	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/jobs"
+)
+
+// killPatience is how long a container may take to end after SIGKILL before
+// that is an error; more than a busy machine needs.
+const killPatience = 30 * time.Second
+
+// kill sends a signal to a container. SIGKILL is waited for.
+func (c *Containers) kill(ctx context.Context, _ *engine.Job, in jobs.KillIn) (jobs.KillOut, error) {
+	none := jobs.KillOut{}
+	sig := syscall.SIGKILL
+	if in.Signal != "" {
+		var err error
+		if sig, err = parseSignal(in.Signal); err != nil {
+			return none, err
+		}
+	}
+	ct, err := c.find(in.Container)
+	if err != nil {
+		return none, err
+	}
+	if !ct.Snapshot().State.Running {
+		return none, errs.Conflict("Cannot kill container: %s: Container %s is not running", in.Container, ct.id)
+	}
+	s := ct.Snapshot()
+	if sig == syscall.SIGKILL || sig == stopSignal(s) {
+		c.stoppedByUser(ct)
+	}
+	if err := c.signal(ctx, ct, sig); errors.Is(err, ErrNotRunning) {
+		return none, errs.Conflict("Cannot kill container: %s: Container %s is not running", in.Container, ct.id)
+	} else if err != nil {
+		return none, fmt.Errorf("Cannot kill container: %s: %w", in.Container, err) //nolint:staticcheck // docker's text
+	}
+	if sig == syscall.SIGKILL {
+		ctx, cancel := context.WithTimeout(ctx, killPatience)
+		defer cancel()
+		if _, err := ct.await(ctx, ended(s)); err != nil {
+			return none, fmt.Errorf("Cannot kill container: %s: it has not ended: %w", in.Container, err) //nolint:staticcheck // docker's text
+		}
+	}
+	return none, nil
+}
+
+// ended says when the run that was is over.
+func ended(was *Snapshot) func(*Snapshot) bool {
+	return func(now *Snapshot) bool {
+		return !now.State.Running || now.Runs != was.Runs || now.State.Removed
+	}
+}
+
+// signal sends a signal and tells the event. A paused container gets to see a
+// signal that is to end it.
+func (c *Containers) signal(ctx context.Context, ct *Container, sig syscall.Signal) error {
+	s := ct.Snapshot()
+	err := c.runtime.Signal(ctx, ct.id, sig)
+	if errors.Is(err, ErrAbsent) {
+		err = fmt.Errorf("%w: %w", ErrNotRunning, err)
+	}
+	if err != nil {
+		return err
+	}
+	if s.State.Paused && (sig == syscall.SIGKILL || sig == stopSignal(s)) {
+		if err := c.runtime.Resume(ctx, ct.id); err != nil && !errors.Is(err, ErrNotRunning) && !errors.Is(err, ErrAbsent) {
+			return err
+		}
+		ct.update(func(s *Snapshot) { s.State.Paused = false })
+	}
+	c.event(s, events.ActionKill, "signal", strconv.Itoa(int(sig)))
+	return nil
+}
+
+// stoppedByUser remembers that the end of a container was wanted, so that no
+// policy starts it again.
+func (c *Containers) stoppedByUser(ct *Container) {
+	s := ct.Snapshot()
+	if s.ManualStop {
+		return
+	}
+	s = ct.update(func(s *Snapshot) { s.ManualStop = true })
+	if s.HostConfig.RestartPolicy.IsNone() {
+		return // it is written with the exit
+	}
+	if err := c.save(ct); err != nil {
+		c.log.Errorf("container %s: record of the stop: %v", ct.id, err)
+	}
+}

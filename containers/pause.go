@@ -1,0 +1,44 @@
+package containers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/moby/moby/api/types/events"
+
+	"github.com/jobengine/engine/engine"
+	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/jobs"
+)
+
+// pause freezes all processes of a container.
+func (c *Containers) pause(ctx context.Context, _ *engine.Job, in jobs.PauseIn) (jobs.PauseOut, error) {
+	none := jobs.PauseOut{}
+	ct, err := c.find(in.Container)
+	if err != nil {
+		return none, err
+	}
+	unlock, err := ct.lock(ctx)
+	if err != nil {
+		return none, err
+	}
+	defer unlock()
+	switch s := ct.Snapshot().State; {
+	case !s.Running:
+		return none, errs.Conflict("Container %s is not running", ct.id)
+	case s.Paused:
+		return none, errs.Conflict("Container %s is already paused", ct.id)
+	}
+	if err := c.runtime.Pause(ctx, ct.id); errors.Is(err, ErrUnsupported) {
+		return none, errs.NotImplemented("Cannot pause container %s: %v", ct.id, err)
+	} else if err != nil {
+		return none, fmt.Errorf("Cannot pause container %s: %w", ct.id, err) //nolint:staticcheck // docker's text
+	}
+	s := ct.update(func(s *Snapshot) { s.State.Paused = true })
+	if err := c.saveUnsynced(ct); err != nil {
+		c.log.Errorf("container %s: record of the pause: %v", ct.id, err)
+	}
+	c.event(s, events.ActionPause)
+	return none, nil
+}

@@ -1,0 +1,125 @@
+package containers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/moby/moby/api/types/events"
+
+	"github.com/jobengine/engine/engine"
+	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/jobs"
+)
+
+// rm removes a container with its layer, log and volumes.
+func (c *Containers) rm(ctx context.Context, _ *engine.Job, in jobs.RmIn) (jobs.RmOut, error) {
+	none := jobs.RmOut{}
+	ct, err := c.find(in.Container)
+	if err != nil {
+		return none, err
+	}
+	if in.RemoveLink {
+		return none, errs.Invalid("Conflict, cannot remove the default link name of the container")
+	}
+	return none, c.remove(context.WithoutCancel(ctx), ct, removal{force: in.Force, volumes: in.RemoveVolumes})
+}
+
+// removal says how a container is removed.
+type removal struct {
+	force   bool // kill it if it runs
+	volumes bool // anonymous ones too; for now they always go
+}
+
+// remove removes a container. The record says first that it is being removed, so
+// that a removal which is cut off is finished at the next boot.
+func (c *Containers) remove(ctx context.Context, ct *Container, how removal) error {
+	if err := c.beginRemoval(ct, how); err != nil {
+		return err
+	}
+	err := c.finishRemoval(ctx, ct)
+	if err != nil {
+		ct.update(func(s *Snapshot) {
+			s.State.Removing = false
+			s.State.Dead = true
+			s.State.RemoveError = err.Error()
+			s.State.RemoveFailures++
+		})
+		return fmt.Errorf("container %s: %w", ct.id, err)
+	}
+	return nil
+}
+
+// beginRemoval marks the container, which only one removal can do.
+func (c *Containers) beginRemoval(ct *Container, how removal) error {
+	_, err := ct.tryUpdate(func(s *Snapshot) error {
+		switch {
+		case s.State.Removed:
+			return errs.NotFound("No such container: %s", ct.id)
+		case s.State.Removing:
+			return errs.Conflict("removal of container %s is already in progress", s.Name)
+		case s.State.Running && !how.force && s.State.Paused:
+			return errs.Conflict("You cannot remove a paused container %s. Unpause and then stop the container before attempting removal or force remove", ct.id)
+		case s.State.Running && !how.force:
+			return errs.Conflict("You cannot remove a running container %s. Stop the container before attempting removal or force remove", ct.id)
+		}
+		s.State.Removing = true
+		return nil
+	})
+	return err
+}
+
+// finishRemoval removes a container that is marked. It may be repeated.
+func (c *Containers) finishRemoval(ctx context.Context, ct *Container) error {
+	if err := c.endForRemoval(ctx, ct); err != nil {
+		return err
+	}
+	unlock, err := ct.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	s := ct.Snapshot()
+	if !s.damaged && !s.HostConfig.AutoRemove {
+		// On a full disk this fails and the removal can still be done.
+		if err := c.saveUnsynced(ct); err != nil {
+			c.log.Warnf("container %s: the removal is not written down: %v", ct.id, err)
+		}
+	}
+	if err := c.runtime.Delete(ctx, ct.id); err != nil {
+		return fmt.Errorf("runtime: %w", err)
+	}
+	if err := c.graph.Remove(ctx, ct.id); err != nil {
+		return fmt.Errorf("unable to remove filesystem: %w", err)
+	}
+	if err := c.removeFiles(ct.id, !s.damaged && !s.HostConfig.AutoRemove); err != nil {
+		return fmt.Errorf("unable to remove its folder: %w", err)
+	}
+	ct.endProc()
+	c.forgetExecs(ct)
+	c.index.remove(ct)
+	s = ct.update(func(s *Snapshot) {
+		s.State.Removed, s.State.Running, s.State.Paused = true, false, false
+	})
+	c.event(s, events.ActionDestroy)
+	return nil
+}
+
+// endForRemoval kills a container that still runs.
+func (c *Containers) endForRemoval(ctx context.Context, ct *Container) error {
+	for ct.Snapshot().State.Running {
+		s := ct.Snapshot()
+		err := c.signal(ctx, ct, syscall.SIGKILL)
+		if err != nil && !errors.Is(err, ErrNotRunning) {
+			return fmt.Errorf("could not kill: %w", err)
+		}
+		ctx, cancel := context.WithTimeout(ctx, killPatience)
+		_, err = ct.await(ctx, ended(s))
+		cancel()
+		if err != nil {
+			return fmt.Errorf("could not kill: it has not ended: %w", err)
+		}
+	}
+	return nil
+}

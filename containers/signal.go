@@ -1,0 +1,35 @@
+package containers
+
+import (
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/moby/sys/signal"
+
+	"github.com/jobengine/engine/internal/errs"
+)
+
+// parseSignal reads a signal by number or by name, with or without SIG.
+// Errors are of the class invalid.
+func parseSignal(text string) (syscall.Signal, error) {
+	if n, err := strconv.Atoi(text); err == nil {
+		if n <= 0 || n > 64 {
+			return 0, errs.Invalid("Invalid signal: %s", text)
+		}
+		return syscall.Signal(n), nil
+	}
+	sig, ok := signal.SignalMap[strings.TrimPrefix(strings.ToUpper(text), "SIG")]
+	if !ok {
+		return 0, errs.Invalid("Invalid signal: %s", text)
+	}
+	return sig, nil
+}
+
+// stopSignal is what asks a container to end.
+func stopSignal(s *Snapshot) syscall.Signal {
+	if sig, err := parseSignal(s.Config.StopSignal); err == nil {
+		return sig
+	}
+	return syscall.SIGTERM
+}

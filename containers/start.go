@@ -1,0 +1,311 @@
+package containers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"time"
+
+	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/mount"
+
+	"github.com/jobengine/engine/containers/spec"
+	"github.com/jobengine/engine/engine"
+	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/jobs"
+)
+
+// start runs a container's program.
+func (c *Containers) start(ctx context.Context, _ *engine.Job, in jobs.StartIn) (jobs.StartOut, error) {
+	ct, err := c.find(in.Container)
+	if err != nil {
+		return jobs.StartOut{}, err
+	}
+	return jobs.StartOut{}, c.startNow(ctx, ct)
+}
+
+// startNow starts a container and takes everything back if that fails. A
+// container with AutoRemove that can't be started is removed.
+func (c *Containers) startNow(ctx context.Context, ct *Container) error {
+	// A client that goes away must not leave a container half started.
+	ctx = context.WithoutCancel(ctx)
+	unlock, err := ct.lock(ctx)
+	if err != nil {
+		return err
+	}
+	err = c.startLocked(ctx, ct)
+	failed := err != nil && !errors.As(err, new(refusal))
+	unlock()
+	if failed && ct.Snapshot().HostConfig.AutoRemove {
+		if e := c.remove(ctx, ct, removal{force: true, volumes: true}); e != nil {
+			c.log.Errorf("container %s: it could not be started, and now not be removed: %v", ct.id, e)
+		}
+	}
+	return err
+}
+
+// refusal is an error of start that leaves the container as it was.
+type refusal struct{ error }
+
+func (r refusal) Unwrap() error { return r.error }
+
+// startLocked is start for whoever has the container's turn.
+func (c *Containers) startLocked(ctx context.Context, ct *Container) (err error) {
+	s := ct.Snapshot()
+	switch {
+	case s.State.Removed:
+		return refusal{errs.NotFound("No such container: %s", ct.id)}
+	case s.State.Removing || s.State.Dead:
+		return refusal{errs.Conflict("container is marked for removal and cannot be started")}
+	case s.State.Paused:
+		return refusal{errs.Conflict("cannot start a paused container, try unpause instead")}
+	case s.State.Running:
+		return refusal{errs.NotModified("container %s is already running", s.Name)}
+	}
+	r := &run{c: c, ct: ct, s: s}
+	defer func() {
+		if err != nil {
+			r.undo.ifFailed(&err)
+			err = c.startFailed(ct, err)
+		}
+	}()
+	for _, step := range []func(context.Context) error{
+		r.mountRootfs, r.prepare, r.writeBundle, r.record, r.createProcess, r.announce, r.release,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	c.event(ct.Snapshot(), events.ActionStart)
+	return nil
+}
+
+// startFailed writes down why a container could not be started, with docker's
+// exit codes, and gives the error its class.
+func (c *Containers) startFailed(ct *Container, err error) error {
+	code := 128
+	switch {
+	case errors.Is(err, ErrNoProgram):
+		code = 127
+	case errors.Is(err, ErrNotExecutable):
+		code = 126
+	}
+	if code != 128 {
+		err = errs.Invalid("%w", err)
+	}
+	ct.update(func(s *Snapshot) {
+		s.State.ExitCode, s.State.Error = code, err.Error()
+		s.State.Running, s.State.Pid, s.State.StartTime = false, 0, 0
+	})
+	if e := c.saveUnsynced(ct); e != nil {
+		c.log.Errorf("container %s: record of the failed start: %v", ct.id, e)
+	}
+	return err
+}
+
+// run is one start on its way. Each step adds its undo.
+type run struct {
+	c    *Containers
+	ct   *Container
+	s    *Snapshot
+	undo undos
+
+	rootfs    string
+	in        spec.Input
+	proc      *Proc
+	startedAt time.Time
+	saved     <-chan error // the record of the start is on its way to the disk
+}
+
+func (r *run) mountRootfs(ctx context.Context) (err error) {
+	if r.rootfs, err = r.c.graph.Get(ctx, r.s.ID); err != nil {
+		return fmt.Errorf("mount the layer of %s: %w", r.s.Name, err)
+	}
+	r.undo.add(func() error { return r.c.graph.Put(ctx, r.s.ID) })
+	return nil
+}
+
+// prepare finds out what the spec needs to know.
+func (r *run) prepare(context.Context) (err error) {
+	s, hc := r.s, r.s.HostConfig
+	r.in = spec.Input{
+		ID: s.ID, Rootfs: r.rootfs, Path: s.Path, Args: s.Args, Config: s.Config, HostConfig: hc,
+		Hostname: s.Config.Hostname, HostNetwork: hc.NetworkMode.IsHost(), Host: r.c.host.spec(),
+		CgroupsPath: r.c.cgroup(s), Tmpfs: map[string]string{},
+	}
+	if r.in.User, err = spec.FindUser(r.rootfs, s.Config.User, hc.GroupAdd); err != nil {
+		return err
+	}
+	etc, err := r.c.writeEtc(s)
+	if err != nil {
+		return err
+	}
+	if err := r.binds(); err != nil {
+		return err
+	}
+	r.in.Binds = append(r.in.Binds, etc...)
+	if hc.Privileged {
+		r.in.Devices, err = spec.AllDevices()
+	} else {
+		r.in.Devices, err = spec.HostDevices(hc.Devices)
+	}
+	return err
+}
+
+// binds lists what is mounted from the host. A source of -v that is missing is
+// made, as docker does; one of --mount must be there.
+func (r *run) binds() error {
+	for target, options := range r.s.HostConfig.Tmpfs {
+		r.in.Tmpfs[path.Clean(target)] = options
+	}
+	wanted := map[string]mount.Mount{}
+	for _, m := range r.s.HostConfig.Mounts {
+		wanted[path.Clean(m.Target)] = m
+	}
+	for _, p := range r.s.Mounts {
+		m, byMount := wanted[p.Destination]
+		if p.Type == mount.TypeTmpfs {
+			r.in.Tmpfs[p.Destination] = tmpfsOptions(m)
+			continue
+		}
+		b := spec.Bind{Source: p.Source, Destination: p.Destination, ReadOnly: !p.RW, Propagation: string(p.Propagation)}
+		if o := m.BindOptions; byMount && o != nil {
+			b.NonRecursive = o.NonRecursive
+		}
+		if _, err := os.Stat(p.Source); os.IsNotExist(err) {
+			if byMount && (m.BindOptions == nil || !m.BindOptions.CreateMountpoint) {
+				return errs.Invalid("invalid mount config for type %q: bind source path does not exist: %s", p.Type, p.Source)
+			}
+			if err := os.MkdirAll(p.Source, 0o755); err != nil {
+				return fmt.Errorf("error while creating mount source path '%s': %w", p.Source, err)
+			}
+		} else if err != nil {
+			return err
+		}
+		r.in.Binds = append(r.in.Binds, b)
+	}
+	return nil
+}
+
+func (r *run) writeBundle(context.Context) error {
+	sp, err := spec.Make(r.in)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(sp)
+	if err != nil {
+		return err
+	}
+	dir := r.c.bundle(r.s.ID)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	r.undo.add(func() error { return os.RemoveAll(filepath.Dir(dir)) })
+	return os.WriteFile(filepath.Join(dir, "config.json"), text, 0o600)
+}
+
+// record writes down that the container runs, while the next steps go on: if
+// all dies now, a later life knows that there was a start, and nobody a pid.
+func (r *run) record(context.Context) error {
+	if err := os.Remove(r.c.exitPath(r.s.ID)); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	r.ct.saving.Lock()
+	next := *r.ct.Snapshot()
+	next.Runs++
+	next.ManualStop = false
+	next.State = r.running()
+	saved := make(chan error, 1)
+	go func() {
+		defer r.ct.saving.Unlock()
+		saved <- r.c.write(&next, !next.HostConfig.AutoRemove)
+	}()
+	r.saved = saved
+	r.undo.add(func() error { <-saved; return nil }) // whatever is written later comes later
+	return nil
+}
+
+// running is the state of the container from now on.
+func (r *run) running() State {
+	if r.startedAt.IsZero() {
+		r.startedAt = time.Now().UTC()
+	}
+	old := r.ct.Snapshot().State
+	next := State{Running: true, StartedAt: r.startedAt, FinishedAt: old.FinishedAt, Exits: old.Exits}
+	if r.proc != nil {
+		next.Pid, next.StartTime = r.proc.Pid, r.proc.StartTime
+	}
+	return next
+}
+
+// createProcess makes the first process, which waits.
+func (r *run) createProcess(ctx context.Context) error {
+	logging, err := r.c.logSpec(r.s)
+	if err != nil {
+		return err
+	}
+	p, err := r.c.runtime.Create(ctx, RunSpec{
+		ID: r.s.ID, Driver: r.c.cfg.ExecDriver, BundleDir: r.c.bundle(r.s.ID), Run: r.s.Runs + 1,
+		Tty: r.s.Config.Tty, OpenStdin: r.s.Config.OpenStdin, Log: logging,
+		ExitFile: r.c.exitPath(r.s.ID), Durable: !r.s.HostConfig.AutoRemove,
+	})
+	if err != nil {
+		return runtimeError(err)
+	}
+	r.undo.add(func() error { return r.c.runtime.Delete(ctx, r.s.ID) })
+	r.proc = &Proc{Pid: p.Pid, StartTime: p.StartTime, Rootfs: r.rootfs, TTY: p.TTY, PidFD: p.PidFD}
+	if size := r.s.HostConfig.ConsoleSize; p.TTY != nil && size[0] > 0 && size[1] > 0 {
+		_ = setWinsize(p.TTY, uint16(size[0]), uint16(size[1]))
+	}
+	return nil
+}
+
+// announce makes the run known, so that attached clients connect before the program runs.
+func (r *run) announce(context.Context) error {
+	before := *r.ct.Snapshot()
+	r.ct.update(func(s *Snapshot) {
+		s.Runs++
+		s.ManualStop = false
+		s.State = r.running()
+	})
+	r.undo.add(func() error {
+		r.ct.endProc()
+		r.ct.update(func(s *Snapshot) { s.State, s.Runs = before.State, before.Runs })
+		return nil
+	})
+	r.ct.setProc(r.proc)
+	return nil
+}
+
+// release lets the program run. The record of the start is on the disk when it
+// returns.
+func (r *run) release(ctx context.Context) error {
+	if err := r.c.runtime.Start(ctx, r.s.ID); err != nil {
+		return runtimeError(err)
+	}
+	if err := <-r.saved; err != nil {
+		// The program runs: that its start is not written down is no reason to kill it.
+		r.c.log.Errorf("container %s: record of the start: %v", r.s.ID, err)
+	}
+	return nil
+}
+
+// runtimeError puts an error of the runtime in the words that clients look for.
+func runtimeError(err error) error {
+	return fmt.Errorf("failed to create shim task: OCI runtime create failed: runc create failed: %w: unknown", err)
+}
+
+func (c *Containers) exitPath(id string) string { return c.path(id, "exit.json") }
+
+// cgroup is where the processes of a container are.
+func (c *Containers) cgroup(s *Snapshot) string {
+	parent := s.HostConfig.CgroupParent
+	if parent == "" {
+		parent = c.cfg.CgroupParent
+	}
+	return path.Join("/", parent, s.ID)
+}

@@ -1,0 +1,38 @@
+package containers
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/moby/moby/api/types/events"
+
+	"github.com/jobengine/engine/engine"
+	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/jobs"
+)
+
+// unpause lets the processes of a paused container go on.
+func (c *Containers) unpause(ctx context.Context, _ *engine.Job, in jobs.UnpauseIn) (jobs.UnpauseOut, error) {
+	none := jobs.UnpauseOut{}
+	ct, err := c.find(in.Container)
+	if err != nil {
+		return none, err
+	}
+	unlock, err := ct.lock(ctx)
+	if err != nil {
+		return none, err
+	}
+	defer unlock()
+	if s := ct.Snapshot().State; !s.Running || !s.Paused {
+		return none, errs.Conflict("Container %s is not paused", ct.id)
+	}
+	if err := c.runtime.Resume(ctx, ct.id); err != nil {
+		return none, fmt.Errorf("Cannot unpause container %s: %w", ct.id, err) //nolint:staticcheck // docker's text
+	}
+	s := ct.update(func(s *Snapshot) { s.State.Paused = false })
+	if err := c.saveUnsynced(ct); err != nil {
+		c.log.Errorf("container %s: record of the end of the pause: %v", ct.id, err)
+	}
+	c.event(s, events.ActionUnPause)
+	return none, nil
+}
