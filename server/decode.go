@@ -1,12 +1,15 @@
 package server
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"reflect"
+	"strings"
 
 	"github.com/jobengine/engine/internal/errs"
 )
@@ -26,43 +29,58 @@ func decode(w *response, r *request, v any, required bool) error {
 	if err := wantJSON(r); err != nil {
 		return err
 	}
-	body := http.MaxBytesReader(w.ResponseWriter, r.Body, maxBody)
-	return decodeFrom(body, v, required)
+	data, err := io.ReadAll(http.MaxBytesReader(w.ResponseWriter, r.Body, maxBody))
+	if err != nil {
+		return unreadBody(err)
+	}
+	return unmarshal(data, v, required)
 }
 
-func decodeFrom(body io.Reader, v any, required bool) error {
-	dec := json.NewDecoder(body)
-	if err := dec.Decode(v); err != nil {
-		if errors.Is(err, io.EOF) && !required {
-			return nil
+func unmarshal(data []byte, v any, required bool) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	switch err := dec.Decode(v); {
+	case errors.Is(err, io.EOF):
+		if required {
+			return errs.Invalid("invalid JSON: got EOF while reading request body")
 		}
-		return invalidJSON(err)
-	}
-	switch _, err := dec.Token(); {
-	case errors.Is(err, io.EOF):
 		return nil
-	case tooLarge(err):
-		return invalidJSON(err)
+	case err != nil:
+		return invalidJSON(err, v, data)
 	}
-	return errs.Invalid("unexpected content after JSON")
+	if len(bytes.TrimSpace(data[dec.InputOffset():])) > 0 {
+		return errs.Invalid("unexpected content after JSON")
+	}
+	return nil
 }
 
-func invalidJSON(err error) error {
-	var field *json.UnmarshalTypeError
-	switch {
-	case tooLarge(err):
-		return errs.TooLarge("request body is larger than %d bytes", maxBody)
-	case errors.Is(err, io.EOF):
-		return errs.Invalid("invalid JSON: got EOF while reading request body")
-	case errors.As(err, &field) && field.Field != "":
-		return errs.Invalid("invalid JSON: field %s: a JSON %s is not possible here", field.Field, field.Value)
-	}
-	return errs.Invalid("invalid JSON: %w", err)
-}
-
-func tooLarge(err error) bool {
+// unreadBody is for a body that did not arrive whole.
+func unreadBody(err error) error {
 	var large *http.MaxBytesError
-	return errors.As(err, &large)
+	if errors.As(err, &large) {
+		return errs.TooLarge("request body is larger than %d bytes", large.Limit)
+	}
+	return errs.Invalid("read request body: %w", err)
+}
+
+// invalidJSON names the field that is wrong, where one is.
+func invalidJSON(err error, v any, data []byte) error {
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errs.Invalid("invalid JSON: %w", err)
+	}
+	path, reason := badField(reflect.TypeOf(v).Elem(), data)
+	var kind *json.UnmarshalTypeError
+	if errors.As(reason, &kind) {
+		// Its own text is full of Go's types.
+		reason = fmt.Errorf("a JSON %s is not possible here", kind.Value)
+	}
+	switch {
+	case reason == nil:
+		return errs.Invalid("invalid JSON: %w", err)
+	case len(path) == 0:
+		return errs.Invalid("invalid JSON: %w", reason)
+	}
+	return errs.Invalid("invalid JSON: field %s: %w", strings.Join(path, "."), reason)
 }
 
 // wantJSON refuses a body that does not say it is JSON.
@@ -90,7 +108,7 @@ func (l *words) UnmarshalJSON(data []byte) error {
 	}
 	var many []string
 	if err := json.Unmarshal(data, &many); err != nil {
-		return fmt.Errorf("want a string or a list of strings: %w", err)
+		return errors.New("want a string or a list of strings")
 	}
 	*l = many
 	return nil

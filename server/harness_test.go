@@ -6,14 +6,18 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/moby/moby/api/types/network"
 	"github.com/sirupsen/logrus"
 	"gotest.tools/v3/assert"
 
@@ -189,3 +193,9 @@ func (c *rawConnection) readAll() string {
 }
 
 func pid() int { return os.Getpid() }
+
+// Types with private parts, compared by what they are.
+var (
+	portsEqual = cmp.Comparer(func(a, b network.PortSet) bool { return maps.Equal(a, b) })
+	addrsEqual = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
+)

@@ -60,6 +60,7 @@ func (s *Server) postJob(w *response, r *request) error {
 		return err
 	}
 	name := r.vars["name"]
+	w.fullDuplex()
 	out := &jobOutput{w: w}
 	opts := []engine.RunOption{caller(r), engine.Stdout(out), engine.Stderr(out)}
 	result, err := s.runNamed(w, r, name, opts)
@@ -89,7 +90,7 @@ func (s *Server) runNamed(w *response, r *request, name string, opts []engine.Ru
 		}
 		body, err := io.ReadAll(http.MaxBytesReader(w.ResponseWriter, r.Body, maxBody))
 		if err != nil {
-			return nil, invalidJSON(err)
+			return nil, unreadBody(err)
 		}
 		return s.eng.Call(r.Context(), name, body, opts...)
 	}

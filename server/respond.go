@@ -37,6 +37,12 @@ func (w *response) Flush() {
 	http.NewResponseController(w.ResponseWriter).Flush()
 }
 
+// fullDuplex lets a job read the request's body after its answer has begun;
+// net/http would throw the rest of it away.
+func (w *response) fullDuplex() {
+	http.NewResponseController(w.ResponseWriter).EnableFullDuplex() // fails on HTTP/2 only, which has it anyway
+}
+
 // Hijack takes the connection away from HTTP.
 func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buf, err := http.NewResponseController(w.ResponseWriter).Hijack()
