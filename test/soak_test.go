@@ -43,6 +43,9 @@ func (e *engine) use() use {
 	return u
 }
 
+// idle is a bar that any use meets.
+var idle = use{processes: 1 << 20, fds: 1 << 20, mounts: 1 << 20}
+
 // files counts what lies in the roots.
 func (e *engine) files() (n int) {
 	for _, root := range []string{e.DataRoot, e.ExecRoot} {
@@ -74,7 +77,7 @@ func TestSoakRunsInSequenceLeaveNothing(t *testing.T) {
 		}
 	}
 	run(50)
-	before, files := e.settled(use{}), e.files()
+	before, files := e.settled(idle), e.files()
 	run(300)
 	after := e.settled(before)
 	t.Logf("before %+v, after %+v", before, after)
@@ -114,7 +117,7 @@ func TestSoakFiftyAtOnce(t *testing.T) {
 		return errors.Join(errs...)
 	}
 	assert.NilError(t, once())
-	before, files := e.settled(use{}), e.files()
+	before, files := e.settled(idle), e.files()
 	assert.NilError(t, once())
 	after := e.settled(before)
 	t.Logf("before %+v, after %+v", before, after)

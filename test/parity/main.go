@@ -41,6 +41,7 @@ func run() error {
 	self := flag.Bool("self", false, "hold the oracle against a second oracle: shows what the files fail to normalise")
 	noCache := flag.Bool("no-cache", false, "ask the oracle again even where its answer is known")
 	report := flag.String("report", "", "write the differences to this file too")
+	showAll := flag.Bool("show", false, "print what the oracle answers, normalised, and compare nothing")
 	verbose := flag.Bool("v", false, "name every case")
 	flag.Parse()
 
@@ -68,6 +69,15 @@ func run() error {
 	pairs, sides, err := pairUp(fix, strings.Split(*clients, ","), *self, cache)
 	if err != nil {
 		return err
+	}
+	if *showAll {
+		for _, s := range sides {
+			if s.Oracle {
+				showAnswers(s, cases)
+			}
+			defer s.stop()
+		}
+		return nil
 	}
 	started := time.Now()
 	work := map[*side]*results{}
@@ -352,6 +362,21 @@ func show(w interface{ Write([]byte) (int, error) }, diffs []difference, gone []
 	}
 	for _, line := range gone {
 		fmt.Fprintln(w, line)
+	}
+}
+
+func showAnswers(s *side, cases []*testCase) {
+	for _, c := range cases {
+		fmt.Printf("\n== %s (%s)\n", c.Name(), s.Client.Name)
+		a := ask(s, c, true)
+		if a.err != nil {
+			fmt.Println(a.err)
+			continue
+		}
+		n := normaliser{around: a.around}
+		for i, step := range c.Steps {
+			fmt.Printf("$ %s\n%s", step.Command, indent(strings.Join(n.lines(a.answers[i], c.rules(step)), "\n")))
+		}
 	}
 }
 

@@ -53,6 +53,8 @@ var patterns = sync.OnceValue(func() []pattern {
 	add(`((?:See|Run) ['"])engine( --help|')`, "${1}docker${2}")
 	// 28 says "Run 'docker run --help' for more information".
 	add(`"Pid": ?[1-9]\d*`, `"Pid": <pid>`)
+	add(`\.Created = [1-9]\d{8,}`, `.Created = <time>`)
+	add(`docker-import-\d+`, `docker-import-<n>`)
 	add(`\.Pid = [1-9]\d*`, `.Pid = <pid>`)
 	return all
 })
