@@ -2,6 +2,7 @@ package containers
 
 import (
 	"context"
+	"iter"
 	"strconv"
 	"time"
 
@@ -10,8 +11,8 @@ import (
 
 // followExits handles what the runtime tells of ends, until it is closed. Each
 // has a goroutine for a moment: one that is stuck keeps nobody else waiting.
-func (c *Containers) followExits() {
-	for e := range c.runtime.Exits() {
+func (c *Containers) followExits(exits iter.Seq[Exit]) {
+	for e := range exits {
 		c.exited.Add(1)
 		go func() {
 			defer c.exited.Done()
@@ -73,21 +74,22 @@ func (c *Containers) ended(ctx context.Context, ct *Container, e Exit) {
 	if e.At.IsZero() {
 		e.At = time.Now()
 	}
-	s = ct.update(func(s *Snapshot) {
+	ct.update(func(s *Snapshot) {
 		s.State = State{
 			ExitCode: e.ExitCode, OOMKilled: e.OOMKilled, Error: e.Error, Removing: s.State.Removing,
 			StartedAt: s.State.StartedAt, FinishedAt: e.At.UTC(), Exits: s.State.Exits + 1,
 		}
+		// Told before anybody who waits can tell the next thing.
+		if e.OOMKilled {
+			c.event(s, events.ActionOOM)
+		}
+		ran := int64(s.State.FinishedAt.Sub(s.State.StartedAt).Seconds())
+		c.event(s, events.ActionDie, "exitCode", strconv.Itoa(e.ExitCode), "execDuration", strconv.FormatInt(max(ran, 0), 10))
 	})
 	if !s.HostConfig.AutoRemove {
 		// The exit file is durable already and is read again at the next boot if need be.
 		trouble("record", c.saveUnsynced(ct))
 	}
-	if e.OOMKilled {
-		c.event(s, events.ActionOOM)
-	}
-	ran := int64(s.State.FinishedAt.Sub(s.State.StartedAt).Seconds())
-	c.event(s, events.ActionDie, "exitCode", strconv.Itoa(e.ExitCode), "execDuration", strconv.FormatInt(max(ran, 0), 10))
 }
 
 // autoRemove removes a container that was to be removed when it ends.

@@ -33,7 +33,8 @@ func (c *Containers) Restore(ctx context.Context) error {
 		c.halfMade = append(c.halfMade, id)
 	}
 	c.removeHalfMade(ctx)
-	go c.followExits()
+	exits := c.runtime.Exits()
+	go c.followExits(exits)
 	return nil
 }
 
