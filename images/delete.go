@@ -2,6 +2,7 @@ package images
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -26,15 +27,10 @@ import (
 //     container uses needs force, one that a running container uses stays.
 //   - unnamed parents that nothing else needs go along, unless NoPrune.
 func (i *Images) delete(ctx context.Context, _ *engine.Job, in jobs.ImageDeleteIn) (jobs.ImageDeleteOut, error) {
-	img, err := i.find(in.Image)
-	if err != nil {
-		return jobs.ImageDeleteOut{}, err
-	}
 	d := deletion{Images: i, items: []image.DeleteResponse{}}
-	if isIDPrefix(img.ID, in.Image) {
-		err = d.byID(img, in)
-	} else {
-		err = d.byName(img, in)
+	err := store.ErrChanged
+	for errors.Is(err, store.ErrChanged) && ctx.Err() == nil {
+		err = d.run(in)
 	}
 	if err != nil {
 		return jobs.ImageDeleteOut{}, err
@@ -43,6 +39,17 @@ func (i *Images) delete(ctx context.Context, _ *engine.Job, in jobs.ImageDeleteI
 		i.Log.Warnf("images: reclaim layers: %v", err)
 	}
 	return jobs.ImageDeleteOut{Items: d.items}, nil
+}
+
+func (d *deletion) run(in jobs.ImageDeleteIn) error {
+	img, err := d.find(in.Image)
+	if err != nil {
+		return err
+	}
+	if isIDPrefix(img.ID, in.Image) {
+		return d.byID(img, in)
+	}
+	return d.byName(img, in)
 }
 
 // deletion is one run of delete.
@@ -63,50 +70,33 @@ func (d *deletion) byName(img *store.Image, in jobs.ImageDeleteIn) error {
 				in.Image, shortID(uses[0].ID), shortID(img.ID.String()))
 		}
 	}
-	left, err := d.untag(img, name)
-	if err != nil {
-		return err
-	}
+	gone := []string{name}
+	left := slices.DeleteFunc(slices.Clone(img.Names), func(n string) bool { return n == name })
 	// Digests of a repository without a tag left are names that nobody gave.
 	repo := repositoryOf(name)
-	if !strings.Contains(name, "@") && !slices.ContainsFunc(left, func(n string) bool { return repositoryOf(n) == repo && !strings.Contains(n, "@") }) {
-		for _, n := range slices.Clone(left) {
-			if repositoryOf(n) == repo {
-				if left, err = d.untag(img, n); err != nil {
-					return err
-				}
-			}
-		}
+	inRepo := func(n string) bool { return repositoryOf(n) == repo }
+	if isTag(name) && !slices.ContainsFunc(left, func(n string) bool { return inRepo(n) && isTag(n) }) {
+		gone = append(gone, slices.DeleteFunc(slices.Clone(left), func(n string) bool { return !inRepo(n) })...)
+		left = slices.DeleteFunc(left, inRepo)
 	}
-	if len(left) > 0 {
-		return nil
+	if len(left) == 0 && d.conflict(img, in.Force, true) == nil {
+		// The image and its names go in one step.
+		return d.remove(img, !in.NoPrune)
 	}
-	return d.remove(img.ID, in.Force, !in.NoPrune, true)
+	if err := d.store.RemoveNames(img, gone...); err != nil {
+		return err
+	}
+	for _, n := range gone {
+		d.untagged(img, n)
+	}
+	return nil
 }
 
 func (d *deletion) byID(img *store.Image, in jobs.ImageDeleteIn) error {
-	// The one name, if there is but one, is no obstacle. What is one is found
-	// before anything is changed.
-	if isSingle(img.Names) {
-		if c := d.conflict(img, in.Force, true); c != nil {
-			return c.error()
-		}
+	if c := d.conflict(img, in.Force, isSingle(img.Names)); c != nil {
+		return c.error()
 	}
-	return d.remove(img.ID, in.Force, !in.NoPrune, false)
-}
-
-// untag takes one name away and gives those that are left.
-func (d *deletion) untag(img *store.Image, name string) ([]string, error) {
-	id, err := d.store.RemoveName(name)
-	if err != nil {
-		return nil, err
-	}
-	d.untagged(img, name)
-	now := d.store.Snapshot().ByID(id)
-	if now == nil {
-		return nil, nil
-	}
-	return now.Names, nil
+	return d.remove(img, !in.NoPrune)
 }
 
 func (d *deletion) untagged(img *store.Image, name string) {
@@ -114,37 +104,34 @@ func (d *deletion) untagged(img *store.Image, name string) {
 	d.tell(events.ActionUnTag, img.ID.String(), img, img.ID.String())
 }
 
-// remove removes an image with the names it has left. When it is quiet, an
-// obstacle is no error: the caller got what was asked for.
-func (d *deletion) remove(id digest.Digest, force, prune, quiet bool) error {
-	img := d.store.Snapshot().ByID(id)
-	if img == nil {
-		return nil // somebody else was faster
-	}
-	single := isSingle(img.Names)
-	if c := d.conflict(img, force, single && !quiet); c != nil {
-		if quiet {
-			return nil
-		}
-		return c.error()
-	}
-	used := len(d.Containers.UsingImage(id.String())) > 0
-	layers, err := d.store.Remove(id, used)
+// remove removes an image, in whose way nothing is, with the names it has, and
+// then its unnamed parents.
+func (d *deletion) remove(img *store.Image, prune bool) error {
+	id := img.ID.String()
+	layers, err := d.store.Remove(img, len(d.Containers.UsingImage(id)) > 0)
 	if err != nil {
 		return err
 	}
 	for _, name := range img.Names {
 		d.untagged(img, name)
 	}
-	d.tell(events.ActionDelete, id.String(), nil, id.String())
-	d.items = append(d.items, image.DeleteResponse{Deleted: id.String()})
+	d.tell(events.ActionDelete, id, nil, id)
+	d.items = append(d.items, image.DeleteResponse{Deleted: id})
 	for _, chain := range layers {
 		d.items = append(d.items, image.DeleteResponse{Deleted: chain.String()})
 	}
-	if !prune || img.Parent == "" {
+	if !prune {
 		return nil
 	}
-	return d.remove(img.Parent, false, true, true)
+	// The client got what was asked for: from here on nothing is an error.
+	parent := d.store.Snapshot().ByID(img.Parent)
+	if parent == nil || d.conflict(parent, false, false) != nil {
+		return nil
+	}
+	if err := d.remove(parent, true); err != nil && !errors.Is(err, store.ErrChanged) {
+		d.Log.Warnf("images: remove %s, the unnamed parent of %s: %v", parent.ID, id, err)
+	}
+	return nil
 }
 
 // obstacle is why an image cannot be removed.
@@ -197,7 +184,7 @@ func isSingle(names []string) bool {
 		case repo != repositoryOf(name):
 			return false
 		}
-		if !strings.Contains(name, "@") {
+		if isTag(name) {
 			if tag != "" {
 				return false
 			}
@@ -206,6 +193,9 @@ func isSingle(names []string) bool {
 	}
 	return true
 }
+
+// isTag tells a name with a tag from one with a digest.
+func isTag(name string) bool { return !strings.Contains(name, "@") }
 
 // repositoryOf is a kept name without its tag or digest.
 func repositoryOf(name string) string {

@@ -302,3 +302,7 @@ func assertFile(t testing.TB, dir, name, content string) {
 	assert.NilError(t, err)
 	assert.Equal(t, string(data), content)
 }
+
+func stdin(data []byte) engine.RunOption { return engine.Stdin(bytes.NewReader(data)) }
+
+func idOf(hex string) digest.Digest { return digest.NewDigestFromEncoded(digest.SHA256, hex) }

@@ -108,29 +108,30 @@ func (s *Store) SetName(id digest.Digest, name string, tagged time.Time) (moved 
 	return old[name], nil
 }
 
-// RemoveName takes a name away from the image that has it, and gives the id of
-// that one. The image stays, also without any name.
-func (s *Store) RemoveName(name string) (digest.Digest, error) {
+// RemoveNames takes names away from an image, which stays, also without any.
+// ErrChanged if img is not from the newest snapshot that has it.
+func (s *Store) RemoveNames(have *Image, names ...string) error {
 	s.write.Lock()
 	defer s.write.Unlock()
-	have := s.Snapshot().ByName(name)
-	if have == nil {
-		return "", errs.NotFound("No such image: %s", name)
+	if s.Snapshot().ByID(have.ID) != have {
+		return ErrChanged
 	}
-	if err := s.rewriteStale(); err != nil { // or the name would be back after a restart
-		return "", err
+	if err := s.rewriteStale(); err != nil { // or a name would be back after a restart
+		return err
 	}
 	img := have.clone()
-	delete(img.names, name)
+	for _, name := range names {
+		delete(img.names, name)
+	}
 	img.Names = slices.Sorted(maps.Keys(img.names))
 	if err := s.writeImageRecord(img); err != nil {
-		return "", err
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.images[img.ID] = img
 	s.changed()
-	return img.ID, nil
+	return nil
 }
 
 // adopt makes a changed or new image, whose record is on disk, the one that is
@@ -202,7 +203,13 @@ func (s *Store) rewriteStale() error {
 }
 
 func (s *Store) writeImageRecord(img *Image) error {
-	return durable.WriteJSON(s.FS, filepath.Join(s.imageDir(img.ID), "image.json"), img.record(), 0o600)
+	path := filepath.Join(s.imageDir(img.ID), "image.json")
+	if st, err := s.FS.Lstat(path); err == nil && st.IsDir() { // somebody's damage: nothing else would replace it
+		if err := s.FS.RemoveAll(path); err != nil {
+			return err
+		}
+	}
+	return durable.WriteJSON(s.FS, path, img.record(), 0o600)
 }
 
 // publishDir makes a folder with the files in it, whole or not at all. A
@@ -235,7 +242,12 @@ func (s *Store) publishDir(dir string, files map[string]any) (err error) {
 	if err := s.FS.SyncDir(temp); err != nil {
 		return err
 	}
-	return durable.Publish(s.FS, temp, dir)
+	if err := durable.Publish(s.FS, temp, dir); err != nil {
+		// It may have its name already, but nobody can be told so.
+		_ = durable.RemoveTreeUnsynced(s.FS, dir)
+		return err
+	}
+	return nil
 }
 
 func (img *Image) clone() *Image {

@@ -13,23 +13,25 @@ import (
 	"github.com/jobengine/engine/internal/errs"
 )
 
+// ErrChanged says that an image is not what it was any more: look again.
+var ErrChanged = errs.Conflict("the image was changed by someone else at the same time")
+
 // Remove removes an image with its names, and those of its layers that nothing
 // else needs: their chain ids are the result, from the top. With keep, which is
 // for an image that containers stand on, its layers stay as long as they do.
-func (s *Store) Remove(id digest.Digest, keep bool) ([]digest.Digest, error) {
-	removed, graphIDs, err := s.remove(id, keep)
+// ErrChanged if img is not from the newest snapshot that has it.
+func (s *Store) Remove(img *Image, keep bool) ([]digest.Digest, error) {
+	removed, graphIDs, err := s.remove(img, keep)
 	s.removeGraph(graphIDs...)
 	return removed, err
 }
 
-func (s *Store) remove(id digest.Digest, keep bool) (removed []digest.Digest, graphIDs []string, err error) {
+func (s *Store) remove(img *Image, keep bool) (removed []digest.Digest, graphIDs []string, err error) {
 	s.write.Lock()
 	defer s.write.Unlock()
-	s.mu.Lock()
-	img := s.images[id]
-	s.mu.Unlock()
-	if img == nil {
-		return nil, nil, errs.NotFound("No such image: %s", id)
+	id := img.ID
+	if s.Snapshot().ByID(id) != img {
+		return nil, nil, ErrChanged
 	}
 	if err := s.rewriteStale(); err != nil { // or a name of this one would be back at another
 		return nil, nil, err
