@@ -61,7 +61,7 @@ func TestAfterARebootTheExitFileTellsTheCodeOrNobodyKnows(t *testing.T) {
 	w.runtime.disconnect()
 	w.Close()
 	w.runtime.exit(id, 5)
-	*w.runtime = *newStandIn() // the power was cut
+	w.runtime.powerCut()
 	w.reopen(t)
 	assert.Equal(t, w.snapshot(t, "filed").State.ExitCode, 5)
 	s := w.snapshot(t, "unknown")

@@ -31,7 +31,9 @@ type Config struct {
 	DefaultLog     string            // log driver of containers that name none; "" is "json-file"
 	DefaultLogOpts map[string]string // may be nil
 	CgroupParent   string            // "" is "engine"
-	StopTimeout    int               // seconds; 0 is 10
+	StopTimeout    int               // seconds; 0 is 10, below 0 is for ever
+	ShmSizeBytes   int64             // of /dev/shm; 0 is 64 MiB
+	Seccomp        bool              // the exec driver can load system call filters
 
 	FS  durable.FS     // nil is durable.OS
 	Log *logrus.Logger // nil is logrus' standard logger
@@ -82,7 +84,7 @@ func New(cfg Config) (*Containers, error) {
 	c := &Containers{
 		cfg: cfg, dir: filepath.Join(cfg.Root, "containers"),
 		graph: cfg.Graph, images: cfg.Images, runtime: cfg.Runtime, events: cfg.Events,
-		fsys: cfg.FS, log: cfg.Log, host: newHost(),
+		fsys: cfg.FS, log: cfg.Log, host: newHost(cfg.Seccomp),
 	}
 	c.volatile.Store(true)
 	c.life, c.close = context.WithCancel(context.Background())

@@ -35,6 +35,9 @@ func (c *Containers) fillDefaults(cfg *container.Config, hc *container.HostConfi
 		}
 	}
 	if hc.ShmSize == 0 {
+		hc.ShmSize = c.cfg.ShmSizeBytes
+	}
+	if hc.ShmSize == 0 {
 		hc.ShmSize = spec.DefaultShmSize
 	}
 	if hc.Runtime == "" {

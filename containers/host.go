@@ -19,11 +19,11 @@ type host struct {
 	name  func() string // the host's name, which may change
 }
 
-func newHost() *host {
+func newHost(seccomp bool) *host {
 	h := &host{Host: hostinfo.Read()}
 	h.facts = spec.Host{
 		CgroupVersion: h.Cgroup.Version,
-		Seccomp:       hostinfo.SeccompBuilt && h.Seccomp,
+		Seccomp:       seccomp && h.Seccomp,
 		Capabilities:  caps.Available(),
 		Mqueue:        mqueue(),
 	}

@@ -27,9 +27,10 @@ type Images interface {
 
 // Image is an image as a container sees it. It is not changed.
 type Image struct {
-	ID      string // "sha256:…"
-	Config  dockerspec.DockerOCIImage
-	Warning string // for the answer of create: a platform that is not the host's
+	ID        string // "sha256:…"
+	SizeBytes int64  // of all its files, for inspect --size
+	Config    dockerspec.DockerOCIImage
+	Warning   string // for the answer of create: a platform that is not the host's
 }
 
 // Events is told what happens.
@@ -148,6 +149,9 @@ type Exit struct {
 	OOMKilled bool
 	At        time.Time
 	Error     string `json:",omitempty"`
+	// Number and Epoch name this telling of it for Ack.
+	Number uint64 `json:",omitempty"`
+	Epoch  uint64 `json:",omitempty"`
 }
 
 // RuntimeState is a container that the runtime knows.

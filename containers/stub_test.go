@@ -288,7 +288,7 @@ type standIn struct {
 	procs  map[string]*standInProc
 	unread []Exit // not yet acknowledged
 	sent   int    // of unread, to the present listener
-	life   int // counts connections
+	life   int    // counts connections
 	lastPd int
 	fail   map[string]error // by method
 	ignore map[syscall.Signal]bool
@@ -501,6 +501,14 @@ func (s *standIn) disconnect() {
 	s.life++
 	s.sent = 0
 	s.cond.Broadcast()
+}
+
+// powerCut ends everything without anybody being told.
+func (s *standIn) powerCut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.procs)
+	s.unread = nil
 }
 
 func (s *standIn) count() int {
