@@ -1,0 +1,90 @@
+package containers
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/storage"
+
+	"github.com/jobengine/engine/engine"
+	"github.com/jobengine/engine/jobs"
+)
+
+// inspect tells all there is to know of a container.
+func (c *Containers) inspect(ctx context.Context, _ *engine.Job, in jobs.ContainerInspectIn) (out jobs.ContainerInspectOut, err error) {
+	ct, err := c.find(in.Container)
+	if err != nil {
+		return out, err
+	}
+	s := ct.Snapshot()
+	config, hostConfig := *s.Config, *s.HostConfig // the caller may change them
+	r := container.InspectResponse{
+		ID:           s.ID,
+		Created:      s.Created.UTC().Format(time.RFC3339Nano),
+		Path:         s.Path,
+		Args:         slices.Clone(s.Args),
+		State:        inspectState(s.State),
+		Image:        s.ImageID,
+		Name:         "/" + s.Name,
+		RestartCount: s.RestartCount,
+		Driver:       s.Driver,
+		Platform:     "linux",
+		ExecIDs:      c.execs.of(s.ID),
+		HostConfig:   &hostConfig,
+		GraphDriver:  &storage.DriverData{Name: s.Driver},
+		Mounts:       slices.Clone(s.Mounts),
+		Config:       &config,
+		NetworkSettings: &container.NetworkSettings{
+			Ports:    portMap(s),
+			Networks: endpoints(s),
+		},
+	}
+	if r.Args == nil {
+		r.Args = []string{}
+	}
+	if r.Mounts == nil {
+		r.Mounts = []container.MountPoint{}
+	}
+	if data, err := c.graph.Metadata(ctx, s.ID); err == nil { // else the layer is damaged or being removed
+		r.GraphDriver.Data = maps.Clone(data)
+	}
+	if !s.State.StartedAt.IsZero() {
+		// As in docker, what the first start makes has no path before it.
+		r.ResolvConfPath = c.path(s.ID, "resolv.conf")
+		r.HostnamePath = c.path(s.ID, "hostname")
+		r.HostsPath = c.path(s.ID, "hosts")
+		r.LogPath = s.LogPath
+	}
+	if s.State.Running && s.State.Pid > 0 {
+		r.NetworkSettings.SandboxKey = fmt.Sprintf("/proc/%d/ns/net", s.State.Pid)
+	}
+	if in.Size {
+		size, err := c.sizes(ctx, s)
+		if err != nil {
+			return out, err
+		}
+		r.SizeRw, r.SizeRootFs = &size.Rw, &size.RootFs
+	}
+	out.InspectResponse = r
+	return out, nil
+}
+
+func inspectState(s State) *container.State {
+	return &container.State{
+		Status:     s.Status(),
+		Running:    s.Running,
+		Paused:     s.Paused,
+		Restarting: s.Restarting,
+		OOMKilled:  s.OOMKilled,
+		Dead:       s.Dead,
+		Pid:        s.Pid,
+		ExitCode:   s.ExitCode,
+		Error:      s.Error,
+		StartedAt:  s.StartedAt.UTC().Format(time.RFC3339Nano),
+		FinishedAt: s.FinishedAt.UTC().Format(time.RFC3339Nano),
+	}
+}
