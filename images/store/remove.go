@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strings"
 
@@ -236,11 +235,4 @@ func childrenFirst(ids []string, parents map[string]string) []string {
 	slices.Sort(ids)
 	slices.SortStableFunc(ids, func(a, b string) int { return depth(b) - depth(a) })
 	return ids
-}
-
-// garbageIDs is for tests.
-func (s *Store) garbageIDs() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Sorted(maps.Keys(s.garbage))
 }

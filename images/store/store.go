@@ -64,6 +64,13 @@ func (l *layer) unused() bool { return l.images == 0 && l.leases == 0 && !l.held
 // Snapshot gives all images as of now.
 func (s *Store) Snapshot() *Snapshot { return s.snapshot.Load() }
 
+// InFlight is the number of layers that are being unpacked right now.
+func (s *Store) InFlight() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.flights)
+}
+
 // TempDir is the folder for what is being loaded; Open empties it. Names in it
 // are made with durable.TempName.
 func (s *Store) TempDir() string { return filepath.Join(s.Root, "tmp") }
