@@ -3,9 +3,12 @@ package client
 import (
 	"context"
 	"fmt"
+	"io"
 	"reflect"
 	"sort"
 	"strings"
+
+	"github.com/jobengine/engine/client/api"
 )
 
 // commandFunc is the shape of a command method.
@@ -61,6 +64,10 @@ func methodPart(word string) string {
 
 // describeAll runs every command as far as its description, sorted by name.
 func (c *CLI) describeAll(ctx context.Context) []*Cmd {
+	// Whatever a method does before Parse, or without one, reaches nobody.
+	mute := *c
+	mute.In, mute.Out, mute.Err = strings.NewReader(""), io.Discard, io.Discard
+	mute.api, mute.apiErr = api.Broken(errDescribed), nil
 	byName := map[string]*Cmd{}
 	for _, r := range c.receivers {
 		v := reflect.ValueOf(r)
@@ -70,7 +77,7 @@ func (c *CLI) describeAll(ctx context.Context) []*Cmd {
 			if !ok || !isCommand {
 				continue
 			}
-			cmd := c.newCmd(ctx, modeDescribe)
+			cmd := mute.newCmd(ctx, modeDescribe)
 			cmd.run = f
 			f(cmd)
 			if cmd.usage != "" {

@@ -101,7 +101,7 @@ func (c *Cmd) runForeground(r foreground, explain func(error) error) (int, error
 		condition = container.WaitConditionRemoved
 	}
 	path := "/containers/" + r.id
-	ended, err := c.openWait(c.background(), r.id, condition)
+	ended, err := c.openWait(ctx, r.id, condition)
 	if err == nil {
 		if err = c.API().Post(ctx, path+"/start", nil, nil, nil); err != nil && r.removed {
 			<-ended
