@@ -2,6 +2,7 @@ package driver
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -37,9 +38,23 @@ type ReadOptions struct {
 	// Tail above or at zero begins that many lines before the end, below zero at
 	// the beginning. Lines of both streams count; Since applies to what is left.
 	Tail int
+	// From begins at a place that a Position named, instead of the oldest file;
+	// ErrGone if its file has been removed or compressed since. The zero value is
+	// the beginning.
+	From Position
 	// Follow, unless nil, goes on with what is written later.
 	Follow Follower
 }
+
+// Position is a place between two records: how many bytes of a file lie before
+// it. File is the file's number (inode), which its rotation does not change.
+type Position struct {
+	File   uint64
+	Offset int64
+}
+
+// ErrGone: the place to begin at is not there any more.
+var ErrGone = errors.New("that part of the log is not kept any more")
 
 // A Follower tells a reader when there may be more to read. It is used by one reader.
 type Follower interface {
@@ -48,9 +63,9 @@ type Follower interface {
 	// all that it wrote can be read; else the context's error.
 	Wait(ctx context.Context) error
 
-	// Size is how many bytes of the newest file are whole records that will not
-	// be taken back, or below zero when all whole records are.
-	Size() int64
+	// Committed is the place up to which there are whole records that will not be
+	// taken back. The zero value: all whole records are such.
+	Committed() Position
 }
 
 // A Reader gives the entries of one container's log in the order in which they
@@ -64,7 +79,7 @@ type Reader interface {
 	// Next gives the next entry; it and its Line are valid until the next call.
 	// io.EOF comes after the last one: without Follow that is the last one that
 	// was there at Open, with Follow when the follower says so or Until has
-	// passed. After the context's error reading can go on.
+	// passed. After an error of the context's or the follower's own reading can go on.
 	Next(ctx context.Context) (*Entry, error)
 
 	// Close gives everything back. Next must not be running.

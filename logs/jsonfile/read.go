@@ -28,15 +28,39 @@ func Open(path string, o driver.ReadOptions) (driver.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{path: path, options: o, files: files}
-	if n := len(files); n > 0 && o.Follow != nil && !files[n-1].gz && files[n-1].current {
-		files[n-1].cut(o.Follow.Size())
+	r := &reader{path: path, options: o}
+	if r.files, err = startAt(files, o.From); err != nil {
+		return nil, err
 	}
+	r.bound()
 	if err := r.seek(); err != nil {
 		r.Close()
 		return nil, err
 	}
 	return r, nil
+}
+
+// bound keeps a follower from what is not committed yet: a part of the newest
+// file, or all of it when the last commit was before its beginning.
+func (r *reader) bound() {
+	if n := len(r.files); n > 0 && r.files[n-1].current {
+		f := r.files[n-1]
+		f.limit = r.committed(f, f.limit)
+	}
+}
+
+// committed is how much of a file that has size bytes may be read.
+func (r *reader) committed(f *file, size int64) int64 {
+	if r.options.Follow == nil || r.ended {
+		return size
+	}
+	switch at := r.options.Follow.Committed(); at.File {
+	case 0:
+		return size
+	case f.inode():
+		return min(size, at.Offset)
+	}
+	return 0
 }
 
 // seek drops the files and skips the records that Tail and Since leave out.
@@ -146,6 +170,7 @@ func (r *reader) advance() (bool, error) {
 			return false, err
 		}
 		r.files = files
+		r.bound()
 		return true, r.begin()
 	}
 	last := r.files[0]
@@ -153,12 +178,12 @@ func (r *reader) advance() (bool, error) {
 	// size is read after the name is seen to be another's.
 	now, err := os.Stat(r.path)
 	if err == nil && os.SameFile(now, last.info) {
-		return last.grow(r.size())
+		return last.grow(r.committed)
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return false, err
 	}
-	if more, err := last.grow(-1); more || err != nil {
+	if more, err := last.grow(nil); more || err != nil {
 		return more, err
 	}
 	files, err := newerThan(last, r.path)
@@ -167,14 +192,8 @@ func (r *reader) advance() (bool, error) {
 	}
 	last.Close()
 	r.files = files
+	r.bound()
 	return true, r.begin()
-}
-
-func (r *reader) size() int64 {
-	if r.ended {
-		return -1
-	}
-	return r.options.Follow.Size()
 }
 
 func (r *reader) Close() error {

@@ -5,8 +5,11 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"syscall"
 
 	"github.com/klauspost/compress/gzip"
+
+	"github.com/jobengine/engine/logs/driver"
 )
 
 // file is one of a log's files, of which limit bytes are read, beginning at off.
@@ -34,15 +37,16 @@ func openFile(path string, gz bool) (*file, error) {
 	return &file{File: f, info: info, gz: gz, limit: info.Size()}, nil
 }
 
-// cut limits what is read to size bytes; below zero does not limit.
-func (f *file) cut(size int64) {
-	if size >= 0 {
-		f.limit = min(f.limit, size)
+func (f *file) inode() uint64 {
+	st, ok := f.info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0
 	}
+	return st.Ino
 }
 
 // grow reads the size anew and tells whether there is more than before.
-func (f *file) grow(size int64) (bool, error) {
+func (f *file) grow(bound func(f *file, size int64) int64) (bool, error) {
 	if f.gz {
 		return false, nil
 	}
@@ -51,12 +55,39 @@ func (f *file) grow(size int64) (bool, error) {
 		return false, err
 	}
 	limit := info.Size()
-	if size >= 0 {
-		limit = min(limit, size)
+	if bound != nil {
+		limit = bound(f, limit)
 	}
 	more := limit > f.limit
 	f.limit = max(limit, f.limit)
 	return more, nil
+}
+
+// boundary tells whether a record begins at off. A number of a removed file may
+// have come back as another file's.
+func (f *file) boundary(off int64) bool {
+	if off == 0 {
+		return true
+	}
+	var b [1]byte
+	n, _ := f.ReadAt(b[:], off-1)
+	return n == 1 && b[0] == '\n'
+}
+
+// startAt leaves out what lies before a position.
+func startAt(files []*file, at driver.Position) ([]*file, error) {
+	if at.File == 0 {
+		return files, nil
+	}
+	for i, f := range files {
+		if !f.gz && f.inode() == at.File && f.boundary(at.Offset) {
+			f.off = at.Offset
+			closeAll(files[:i])
+			return files[i:], nil
+		}
+	}
+	closeAll(files)
+	return nil, driver.ErrGone
 }
 
 // open gives what is to be read of the file. A plain file can grow while it is read.

@@ -32,12 +32,12 @@ func (f *file) seekTail(count *lineCounter) (full bool, err error) {
 	}
 	begin := f.limit
 	err = backward(f, f.limit, func(line []byte, off int64) bool {
-		if full = !count.wants(line); !full {
+		if full = off < f.off || !count.wants(line); !full {
 			begin = off
 		}
 		return full
 	})
-	f.off = begin
+	f.off = max(begin, f.off)
 	return full, err
 }
 

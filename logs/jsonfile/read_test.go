@@ -208,8 +208,8 @@ func TestRecordsInAnyJSONAreRead(t *testing.T) {
 
 // steps is a follower: each Wait does one step of the writer's.
 type steps struct {
-	do   []func()
-	size func() int64
+	do []func()
+	at func() driver.Position
 }
 
 func (s *steps) Wait(ctx context.Context) error {
@@ -224,11 +224,11 @@ func (s *steps) Wait(ctx context.Context) error {
 	return nil
 }
 
-func (s *steps) Size() int64 {
-	if s.size == nil {
-		return -1
+func (s *steps) Committed() driver.Position {
+	if s.at == nil {
+		return driver.Position{}
 	}
-	return s.size()
+	return s.at()
 }
 
 func TestFollowGoesOnAcrossRotations(t *testing.T) {
@@ -278,7 +278,7 @@ func TestFollowReadsOnlyWhatIsCommitted(t *testing.T) {
 	committed := w.Size()
 	inode := w.Inode()
 	writeLog(t, w, 1, "lost")
-	s := &steps{size: func() int64 { return committed }, do: []func(){
+	s := &steps{at: func() driver.Position { return driver.Position{File: inode, Offset: committed} }, do: []func(){
 		func() {},
 		func() {
 			assert.NilError(t, w.CutBack(committed, inode))
@@ -287,6 +287,38 @@ func TestFollowReadsOnlyWhatIsCommitted(t *testing.T) {
 		},
 	}}
 	assert.DeepEqual(t, readLog(t, path, driver.ReadOptions{Tail: 1, Follow: s}), []string{"b", "kept and longer"})
+}
+
+func TestFollowWaitsForTheFirstCommitOfANewFile(t *testing.T) {
+	path, w := newLog(t, WriterOptions{MaxFiles: 3})
+	writeLog(t, w, 0, "a")
+	at := driver.Position{File: w.Inode(), Offset: w.Size()}
+	assert.NilError(t, w.Rotate())
+	writeLog(t, w, 1, "b")
+	writeLog(t, w, 2, "c")
+	seen := 0
+	s := &steps{at: func() driver.Position { return at }, do: []func(){
+		func() { seen++ },
+		func() { at = driver.Position{File: w.Inode(), Offset: w.Size()} },
+	}}
+	assert.DeepEqual(t, readLog(t, path, driver.ReadOptions{Tail: -1, Follow: s}), []string{"a", "b", "c"})
+	assert.Equal(t, seen, 1)
+}
+
+func TestFromBeginsAtAPositionAlsoAfterARotation(t *testing.T) {
+	path, w := newLog(t, WriterOptions{MaxFiles: 3})
+	writeLog(t, w, 0, "a", "b")
+	at := driver.Position{File: w.Inode(), Offset: w.Size()}
+	writeLog(t, w, 1, "c")
+	assert.DeepEqual(t, readLog(t, path, driver.ReadOptions{Tail: -1, From: at}), []string{"c"})
+	assert.NilError(t, w.Rotate())
+	writeLog(t, w, 2, "d")
+	assert.DeepEqual(t, readLog(t, path, driver.ReadOptions{Tail: -1, From: at}), []string{"c", "d"})
+	assert.DeepEqual(t, readLog(t, path, driver.ReadOptions{Tail: 5, From: at}), []string{"c", "d"})
+	assert.NilError(t, w.Rotate())
+	assert.NilError(t, w.Rotate())
+	_, err := Open(path, driver.ReadOptions{From: at})
+	assert.Assert(t, errors.Is(err, driver.ErrGone))
 }
 
 func TestFollowWaitsForTheFirstFile(t *testing.T) {
@@ -306,7 +338,7 @@ func TestFollowWaitsForTheFirstFile(t *testing.T) {
 type blocked struct{}
 
 func (blocked) Wait(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
-func (blocked) Size() int64                    { return -1 }
+func (blocked) Committed() driver.Position     { return driver.Position{} }
 
 func TestUntilEndsAFollow(t *testing.T) {
 	path, w := newLog(t, WriterOptions{})

@@ -284,7 +284,7 @@ func (s *script) Wait(ctx context.Context) error {
 	return do()
 }
 
-func (*script) Size() int64 { return -1 }
+func (*script) Committed() driver.Position { return driver.Position{} }
 
 func follow(ctx context.Context, d Driver, path string) error {
 	w, err := write(d, path, line{driver.Stdout, "old\n"}, line{driver.Stdout, "a\n"})
@@ -309,7 +309,7 @@ func follow(ctx context.Context, d Driver, path string) error {
 type patient struct{}
 
 func (patient) Wait(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
-func (patient) Size() int64                    { return -1 }
+func (patient) Committed() driver.Position     { return driver.Position{} }
 
 func interrupted(ctx context.Context, d Driver, path string) error {
 	w, err := write(d, path)
