@@ -12,6 +12,7 @@ import (
 	"github.com/jobengine/engine/containers"
 	"github.com/jobengine/engine/execdriver"
 	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/logs/driver"
 	"github.com/jobengine/engine/supervisor/client"
 	"github.com/jobengine/engine/supervisor/protocol"
 	"github.com/jobengine/engine/supervisor/spool"
@@ -140,6 +141,7 @@ func (o output) Written(s containers.Stream) int64 { return o.Output.Written(spo
 
 func (o output) FirstKept(s containers.Stream) int64 { return o.Output.FirstKept(spool.Stream(s)) }
 
-func (o output) Copy(ctx context.Context, from [2]int64, f func(containers.Stream, []byte) error) error {
-	return translated(o.Output.Copy(ctx, from, func(s spool.Stream, p []byte) error { return f(containers.Stream(s), p) }))
+func (o output) Committed() containers.Commit {
+	c := o.Output.Committed()
+	return containers.Commit{Offset: c.Offset, Log: driver.Position{File: c.LogInode, Offset: c.LogSize}}
 }

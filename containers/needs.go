@@ -11,6 +11,8 @@ import (
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/moby/moby/api/types/events"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/jobengine/engine/logs/driver"
 )
 
 // What this package needs from others. builtins connects them.
@@ -183,11 +185,16 @@ type Output interface {
 	Written(s Stream) int64
 	// FirstKept is the offset of the oldest byte that can be read.
 	FirstKept(s Stream) int64
-	// LogSize is the size of the log up to which it has whole records.
-	LogSize() int64
-	// Wait returns when there is something new since the last Wait.
+	// Committed tells how much of it the log holds for good.
+	Committed() Commit
+	// Wait returns when there is something new since the last Wait, and io.EOF
+	// when nothing more can come because the container is gone.
 	Wait(ctx context.Context) error
-	// Copy gives both streams from their offsets to their ends. p is valid during f only.
-	Copy(ctx context.Context, from [2]int64, f func(s Stream, p []byte) error) error
 	Close() error
+}
+
+// Commit says that the log up to a place holds the output up to an offset of each stream.
+type Commit struct {
+	Offset [2]int64
+	Log    driver.Position // zero without a log
 }
