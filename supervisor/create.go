@@ -19,6 +19,7 @@ import (
 
 // create makes a container whose first process waits for start.
 func (s *supervisor) create(q protocol.Create) (reply, error) {
+	s.warmer.warm()
 	driver := s.drivers[q.Driver]
 	switch {
 	case !validID(q.ID):
@@ -34,7 +35,7 @@ func (s *supervisor) create(q protocol.Create) (reply, error) {
 	defer c.op.Unlock()
 	if isNew {
 		s.starts <- struct{}{}
-		err := c.create(q)
+		err := guard("create", func() error { return c.create(q) })
 		<-s.starts
 		if err != nil {
 			s.forget(q.ID)
@@ -99,8 +100,9 @@ func (c *container) create(q protocol.Create) (err error) {
 		return err
 	}
 	var undo []func()
+	done := false
 	defer func() {
-		if err != nil {
+		if !done { // after an error or a panic
 			for i := len(undo) - 1; i >= 0; i-- {
 				undo[i]()
 			}
@@ -147,6 +149,7 @@ func (c *container) create(q protocol.Create) (err error) {
 	c.state, c.pidfd, c.tty, c.stdin = st, process.PidFD, p.tty, p.stdin
 	c.mu.Unlock()
 	c.output.begin(p.sources())
+	done = true
 	return nil
 }
 

@@ -4,9 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"runtime/debug"
-
-	"github.com/sirupsen/logrus"
 
 	"github.com/jobengine/engine/execdriver"
 	"github.com/jobengine/engine/internal/pidfd"
@@ -33,7 +30,11 @@ func (s *supervisor) exec(q protocol.Exec, files []*os.File) (reply, error) {
 	}
 	if isNew {
 		s.starts <- struct{}{}
-		p, err := c.startExec(q, stdio)
+		var p execdriver.Process
+		err := guard("exec", func() (err error) {
+			p, err = c.driver.Exec(context.Background(), c.id, q.Process, stdio)
+			return err
+		})
 		<-s.starts
 		c.mu.Lock()
 		if err != nil {
@@ -71,17 +72,6 @@ func (c *container) claimExec(q protocol.Exec) (x *execution, isNew bool, err er
 	x = &execution{op: q.Op, starting: true}
 	c.execs[q.ExecID] = x
 	return x, true, nil
-}
-
-// startExec keeps a panic of the driver from leaving the exec claimed for ever.
-func (c *container) startExec(q protocol.Exec, stdio execdriver.Stdio) (p execdriver.Process, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			logrus.Errorf("container %s: panic in exec: %v\n%s", c.id, r, debug.Stack())
-			err = fmt.Errorf("internal error in exec")
-		}
-	}()
-	return c.driver.Exec(context.Background(), c.id, q.Process, stdio)
 }
 
 // execStdio sorts the descriptors that came with the request.

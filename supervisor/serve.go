@@ -107,7 +107,11 @@ type reply struct {
 
 func (n *session) handle(m protocol.Message, files []*os.File) {
 	defer protocol.CloseAll(files)
-	r, err := n.operate(m, files)
+	var r reply
+	err := guard(m.Op, func() (err error) {
+		r, err = n.operate(m, files)
+		return err
+	})
 	answer := protocol.Message{Seq: m.Seq, Error: protocol.AsError(err)}
 	if err == nil && r.body != nil {
 		answer.Body, err = json.Marshal(r.body)
@@ -122,14 +126,18 @@ func (n *session) handle(m protocol.Message, files []*os.File) {
 	}
 }
 
-// operate runs one operation. A panic over one container becomes its error.
-func (n *session) operate(m protocol.Message, files []*os.File) (r reply, err error) {
+// guard makes a panic over one container that operation's error.
+func guard(op string, f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			logrus.Errorf("panic in %s: %v\n%s", m.Op, p, debug.Stack())
-			err = fmt.Errorf("internal error in %s", m.Op)
+			logrus.Errorf("panic in %s: %v\n%s", op, p, debug.Stack())
+			err = fmt.Errorf("internal error in %s", op)
 		}
 	}()
+	return f()
+}
+
+func (n *session) operate(m protocol.Message, files []*os.File) (reply, error) {
 	s := n.s
 	switch m.Op {
 	case protocol.OpHello:

@@ -20,6 +20,7 @@ type supervisor struct {
 	// starts bounds how many containers and execs are being started at a time:
 	// each costs a dozen short processes and a copy of the spec.
 	starts chan struct{}
+	warmer *warmer
 
 	mu         sync.Mutex
 	containers map[string]*container
@@ -33,6 +34,7 @@ func newSupervisor(root string, drivers Drivers) (*supervisor, error) {
 		drivers:    map[string]execdriver.Driver{},
 		epoch:      uint64(time.Now().UnixNano()),
 		starts:     make(chan struct{}, 8),
+		warmer:     newWarmer(),
 		containers: map[string]*container{},
 		idle:       make(chan struct{}, 1),
 	}

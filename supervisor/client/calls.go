@@ -143,9 +143,15 @@ func (c *Client) GiveTTY(ctx context.Context, id string, master *os.File) error 
 	return err
 }
 
-// Shutdown lets the supervisor end as soon as it has no containers.
+// Shutdown lets the supervisor end as soon as it has no containers. The client
+// starts no other one afterwards; Close is all that is left to do with it.
 func (c *Client) Shutdown(ctx context.Context) error {
-	return c.do(ctx, protocol.OpShutdown, struct{}{})
+	c.shutdown.Store(true)
+	err := c.do(ctx, protocol.OpShutdown, struct{}{})
+	if errors.Is(err, ErrClosed) { // it was faster in ending than in answering
+		return nil
+	}
+	return err
 }
 
 func (c *Client) do(ctx context.Context, op string, in any) error {

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jobengine/engine/supervisor/protocol"
@@ -39,10 +40,11 @@ type Client struct {
 	outputs map[uint64]*Output
 	lastKey uint64
 
-	exits  exitQueue
-	ending context.Context
-	close  context.CancelFunc
-	gone   sync.WaitGroup
+	exits    exitQueue
+	shutdown atomic.Bool
+	ending   context.Context
+	close    context.CancelFunc
+	gone     sync.WaitGroup
 }
 
 // ErrClosed is returned by methods of a closed client.
@@ -116,6 +118,10 @@ func (c *Client) stayLinked(l *link) {
 			return
 		}
 		c.unset(l)
+		if c.shutdown.Load() { // it ended as it was told to
+			c.close()
+			return
+		}
 		if c.ending.Err() == nil {
 			c.o.Log("supervisor %d is gone, starting another one", l.hello.Pid)
 		}

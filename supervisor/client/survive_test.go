@@ -1,0 +1,352 @@
+package client_test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"gotest.tools/v3/assert"
+
+	"github.com/jobengine/engine/execdriver/exectest"
+	"github.com/jobengine/engine/supervisor/client"
+	"github.com/jobengine/engine/supervisor/protocol"
+	"github.com/jobengine/engine/supervisor/spool"
+)
+
+func TestContainersOutliveTheDaemon(t *testing.T) {
+	drivers(t, func(t *testing.T, b *bench, driver string) {
+		supervisor := b.Hello().Pid
+		q := b.request("c", driver)
+		q.OpenStdin = true
+		p := b.run(q, exectest.Script("echo ready", "read word", "echo got $word", "exit 4")...)
+		await(t, b.ctx, b.output("c"), "ready")
+		b.Close() // this daemon is gone
+
+		b.connect()
+		assert.Equal(t, b.Hello().Pid, supervisor)
+		list, err := b.List(b.ctx)
+		assert.NilError(t, err)
+		assert.Equal(t, list[0].State, protocol.StateRunning)
+		assert.Equal(t, list[0].Pid, p.Pid)
+		w, err := b.OpenStdin("c")
+		assert.NilError(t, err)
+		defer w.Close()
+		_, err = w.WriteString("word\n")
+		assert.NilError(t, err)
+		assert.Equal(t, b.exit("c", "").ExitCode, 4)
+		b.Close() // without having acknowledged
+
+		b.connect()
+		e := b.exit("c", "")
+		assert.Equal(t, e.ExitCode, 4)
+		b.Ack(e)
+		list, err = b.List(b.ctx) // after the Ack on the same connection
+		assert.NilError(t, err)
+		assert.Equal(t, list[0].State, protocol.StateExited)
+		assert.Equal(t, list[0].Exit.ExitCode, 4)
+		assert.Equal(t, all(t, b.ctx, b.output("c"))[0], "ready\ngot word\n")
+	})
+}
+
+func TestAnAcknowledgedExitIsNotToldAgain(t *testing.T) {
+	b := newBench(t)
+	b.run(b.request("one", "fake"), "true")
+	b.Ack(b.exit("one", ""))
+	b.run(b.request("two", "fake"), "true")
+	b.exit("two", "")
+	for range 1000 { // Ack does not wait
+		if list, err := b.List(b.ctx); err != nil || len(list) != 2 {
+			t.Fatal(list, err)
+		}
+		b.Close()
+		b.connect()
+		b.exit("two", "")
+		b.mu.Lock()
+		_, again := b.exits["one"]
+		b.mu.Unlock()
+		if !again {
+			return
+		}
+	}
+	t.Fatal("it is told for ever")
+}
+
+// kill ends the supervisor as a crash does.
+func (b *bench) kill() {
+	b.t.Helper()
+	assert.NilError(b.t, syscall.Kill(b.Hello().Pid, syscall.SIGKILL))
+}
+
+// counter prints numbered lines on both streams, and takes a little time for it.
+func counter(n int) []string {
+	return exectest.Script(
+		"n=0",
+		fmt.Sprintf("while [ $n -lt %d ]; do", n),
+		"  n=$((n+1))", "  echo $n", "  echo $n >&2",
+		"  [ $((n % 500)) = 0 ] && sleep 0.02",
+		"done", "exit 6")
+}
+
+// TestKilledSupervisorLosesAndDoublesNothing kills it again and again while
+// containers print; each finds a successor.
+func TestKilledSupervisorLosesAndDoublesNothing(t *testing.T) {
+	drivers(t, func(t *testing.T, b *bench, driver string) {
+		const lines = 20000
+		var outs []*client.Output
+		var got []chan [spool.Streams]string
+		for i := range 3 {
+			q := b.request(fmt.Sprint("c", i), driver)
+			if i == 1 {
+				q.Log.MaxSizeBytes, q.Log.MaxFiles = 100_000, 1000
+			}
+			b.create(q, counter(lines)...)
+			outs = append(outs, b.output(q.ID))
+			got = append(got, make(chan [spool.Streams]string, 1))
+			go func() {
+				defer close(got[i])
+				var text [spool.Streams]bytes.Buffer
+				if err := outs[i].Copy(b.ctx, [spool.Streams]int64{}, func(s spool.Stream, p []byte) error {
+					text[s].Write(p)
+					return nil
+				}); err != nil {
+					t.Error(err)
+				}
+				got[i] <- [spool.Streams]string{text[0].String(), text[1].String()}
+			}()
+		}
+		for i := range outs {
+			assert.NilError(t, b.Start(b.ctx, fmt.Sprint("c", i)))
+		}
+		for range 6 {
+			time.Sleep(time.Duration(20+rand.IntN(60)) * time.Millisecond)
+			pid := b.Hello().Pid
+			b.kill()
+			for b.Hello().Pid == pid || b.Hello().Pid == 0 {
+				time.Sleep(time.Millisecond)
+				if b.ctx.Err() != nil {
+					t.Fatal("no new supervisor")
+				}
+			}
+		}
+		var want strings.Builder
+		for n := 1; n <= lines; n++ {
+			fmt.Fprintf(&want, "%d\n", n)
+		}
+		for i := range outs {
+			id := fmt.Sprint("c", i)
+			e := b.exit(id, "")
+			assert.Equal(t, e.ExitCode, 6, "%s", e.Error)
+			files := rotated(t, b.logPath(id))
+			if i == 1 {
+				assert.Assert(t, len(files) > 5)
+			}
+			rs := records(t, files...)
+			wantNumbers(t, rs, "stdout", lines)
+			wantNumbers(t, rs, "stderr", lines)
+			text := <-got[i]
+			assert.Assert(t, text[0] == want.String() && text[1] == want.String(), "an attached reader got something else")
+		}
+	})
+}
+
+// rotated gives a log's files, oldest first.
+func rotated(t testing.TB, path string) []string {
+	t.Helper()
+	files := []string{path}
+	for n := 1; ; n++ {
+		name := fmt.Sprintf("%s.%d", path, n)
+		if _, err := os.Stat(name); err != nil {
+			return files
+		}
+		files = append([]string{name}, files...)
+	}
+}
+
+func TestAdoptedContainerIsWhole(t *testing.T) {
+	drivers(t, func(t *testing.T, b *bench, driver string) {
+		q := b.request("c", driver)
+		q.OpenStdin = true
+		p := b.run(q, exectest.Script("printf prompt:", "read a", "echo got $a", "cat", "exit 8")...)
+		await(t, b.ctx, b.output("c"), "prompt:")
+		b.kill()
+		list, err := b.List(b.ctx) // answered by the successor
+		assert.NilError(t, err)
+		assert.Equal(t, list[0].Pid, p.Pid)
+		assert.Equal(t, list[0].State, protocol.StateRunning)
+		x, err := b.Exec(b.ctx, protocol.Exec{Container: "c", ExecID: "x", Process: b.process("true")}, client.Stdio{})
+		assert.NilError(t, err)
+		x.PidFD.Close()
+		assert.Equal(t, b.exit("c", "x").ExitCode, 0)
+		w, err := b.OpenStdin("c")
+		assert.NilError(t, err)
+		_, err = w.WriteString("word\n")
+		assert.NilError(t, err)
+		w.Close()
+		assert.NilError(t, b.CloseStdin(b.ctx, "c"))
+		e := b.exit("c", "")
+		assert.Equal(t, e.ExitCode, 8, "%s", e.Error)
+		assert.Equal(t, all(t, b.ctx, b.output("c"))[0], "prompt:got word\n")
+		var log string
+		for _, r := range records(t, q.Log.Path) {
+			log += r.Log
+		}
+		assert.Equal(t, log, "prompt:got word\n")
+	})
+}
+
+func TestAdoptedTerminalIsGivenBack(t *testing.T) {
+	drivers(t, func(t *testing.T, b *bench, driver string) {
+		q := b.request("c", driver)
+		q.Tty = true
+		p := b.run(q, exectest.Script("echo ready", "read a", "echo got $a")...)
+		defer p.TTY.Close()
+		await(t, b.ctx, b.output("c"), "ready")
+		b.kill()
+		assert.NilError(t, b.GiveTTY(b.ctx, "c", p.TTY))
+		_, err := p.TTY.WriteString("word\n")
+		assert.NilError(t, err)
+		assert.Equal(t, b.exit("c", "").ExitCode, 0)
+		assert.Equal(t, all(t, b.ctx, b.output("c"))[0], "ready\r\nword\r\ngot word\r\n")
+	})
+}
+
+func TestContainerThatEndsWithoutSupervisor(t *testing.T) {
+	drivers(t, func(t *testing.T, b *bench, driver string) {
+		known, unknown := b.request("known", driver), b.request("unknown", driver)
+		b.run(known, exectest.Script("echo ready; exit 3")...)
+		p := b.run(unknown, exectest.Script("echo ready; sleep 1000")...)
+		await(t, b.ctx, b.output("unknown"), "ready")
+		assert.Equal(t, b.exit("known", "").ExitCode, 3)
+		b.Close()
+		b.kill2(t)
+		// Nobody who could tell sees this end: pid 1 reaps it.
+		assert.NilError(t, syscall.Kill(p.Pid, syscall.SIGKILL))
+		for syscall.Kill(p.Pid, 0) == nil && b.ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		b.connect()
+		assert.Equal(t, b.exit("known", "").ExitCode, 3)
+		e := b.exit("unknown", "")
+		assert.Assert(t, e.ExitCode == 255 && e.Error != "", "%+v", e)
+		assert.Equal(t, all(t, b.ctx, b.output("unknown"))[0], "ready\n")
+	})
+}
+
+// kill2 ends the supervisor while no client is connected.
+func (b *bench) kill2(t testing.TB) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(b.root, "supervisor.lock"))
+	assert.NilError(t, err)
+	var pid int
+	_, err = fmt.Sscan(string(text), &pid)
+	assert.NilError(t, err)
+	assert.NilError(t, syscall.Kill(pid, syscall.SIGKILL))
+}
+
+func TestHalfMadeContainerIsRemovedByTheSuccessor(t *testing.T) {
+	b := newBench(t)
+	b.run(b.request("whole", "fake"), "sleep", "1000")
+	b.run(b.request("half", "fake"), "sleep", "1000")
+	// As if it had been killed between the driver's Create and the state file.
+	assert.NilError(t, os.Remove(filepath.Join(client.ContainerDir(b.root, "half"), "state.json")))
+	b.kill()
+	list, err := b.List(b.ctx)
+	assert.NilError(t, err)
+	assert.Equal(t, len(list), 1)
+	assert.Equal(t, list[0].ID, "whole")
+	_, err = os.Stat(filepath.Join(b.root, "fake", "half"))
+	assert.Assert(t, os.IsNotExist(err))
+	b.run(b.request("half", "fake"), "true")
+	assert.Equal(t, b.exit("half", "").ExitCode, 0)
+}
+
+func TestDamagedStateHarmsNoOtherContainer(t *testing.T) {
+	b := newBench(t)
+	b.run(b.request("good", "fake"), "sleep", "1000")
+	b.run(b.request("bad", "fake"), "sleep", "1000")
+	state := filepath.Join(client.ContainerDir(b.root, "bad"), "state.json")
+	assert.NilError(t, os.WriteFile(state, []byte("{garbage"), 0o600))
+	b.kill()
+	list, err := b.List(b.ctx)
+	assert.NilError(t, err)
+	assert.Equal(t, len(list), 1)
+	assert.Equal(t, list[0].ID, "good")
+	assert.NilError(t, b.Delete(b.ctx, "bad"))
+	_, err = os.Stat(client.ContainerDir(b.root, "bad"))
+	assert.Assert(t, os.IsNotExist(err))
+}
+
+func TestASecondSupervisorIsRefused(t *testing.T) {
+	b := newBench(t)
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = []string{protocol.Name, "--exec-root", b.root}
+	text, err := cmd.CombinedOutput()
+	assert.Assert(t, err != nil)
+	assert.Assert(t, bytes.Contains(text, fmt.Append(nil, b.Hello().Pid)), "%s", text)
+	_, err = b.List(b.ctx)
+	assert.NilError(t, err)
+}
+
+func TestShutdownWaitsForContainers(t *testing.T) {
+	b := newBench(t)
+	pid := b.Hello().Pid
+	p := b.run(b.request("c", "fake"), "sleep", "1000")
+	assert.NilError(t, b.Shutdown(b.ctx))
+	assert.NilError(t, syscall.Kill(pid, syscall.SIGTERM)) // says the same
+	assert.NilError(t, syscall.Kill(pid, syscall.SIGHUP))
+	assert.NilError(t, syscall.Kill(pid, syscall.SIGINT))
+	list, err := b.List(b.ctx)
+	assert.NilError(t, err)
+	assert.Equal(t, list[0].State, protocol.StateRunning)
+	assert.NilError(t, b.Signal(b.ctx, "c", syscall.SIGKILL))
+	b.exit("c", "")
+	assert.NilError(t, syscall.Kill(pid, 0)) // there still is a container
+	_ = p
+}
+
+func TestGarbageDoesNotHarmTheSupervisor(t *testing.T) {
+	b := newBench(t)
+	pid := b.Hello().Pid
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		c, err := net.Dial(protocol.Network, protocol.SocketPath(b.root))
+		assert.NilError(t, err)
+		u := c.(*net.UnixConn)
+		text := []byte(`{"v":1,"seq":7,"op":"create","body":{"ID":"x","Driver":"fake"}}`)
+		for range random.IntN(8) {
+			text[random.IntN(len(text))] = byte(random.UintN(256))
+		}
+		switch random.IntN(4) {
+		case 0:
+			text = []byte(`{"v":1,"seq":1,"op":"exec","body":{"Container":"x","ExecID":"y","Process":null}}`)
+		case 1:
+			text = []byte(`{"v":1,"seq":1,"large":true}`)
+		case 2:
+			text = bytes.Repeat([]byte("["), 1+random.IntN(60000))
+		}
+		_, _, _ = u.WriteMsgUnix(text, unix.UnixRights(0, 1, 2), nil)
+		c.Close()
+	}
+	_, err := b.List(b.ctx)
+	assert.NilError(t, err)
+	assert.Equal(t, b.Hello().Pid, pid)
+	var fds []os.DirEntry
+	for range 1000 { // the connections are closed by their own goroutines
+		fds, err = os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+		assert.NilError(t, err)
+		if len(fds) < 40 {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatalf("%d descriptors stay open", len(fds))
+}
