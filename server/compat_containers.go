@@ -19,6 +19,9 @@ func containersFor(v apiVersion, rows []container.Summary) any {
 	old := make([]summaryBefore52, len(rows))
 	for i := range rows {
 		old[i] = summaryBefore52{Summary: &rows[i], Ports: portsBefore52(rows[i].Ports)}
+		if n := rows[i].NetworkSettings; n != nil {
+			old[i].NetworkSettings = &networksBefore48{endpointsFor(v, n.Networks)}
+		}
 		if v.before(46) {
 			rows[i].HostConfig.Annotations = nil
 		}
@@ -28,8 +31,32 @@ func containersFor(v apiVersion, rows []container.Summary) any {
 
 type summaryBefore52 struct {
 	*container.Summary
-	Ports  []portBefore52
-	Health absent `json:",omitempty"`
+	Ports           []portBefore52
+	Health          absent `json:",omitempty"`
+	NetworkSettings *networksBefore48
+}
+
+type networksBefore48 struct{ Networks any }
+
+// endpointsFor gives the endpoints of a container in a version's shape.
+func endpointsFor(v apiVersion, endpoints map[string]*network.EndpointSettings) any {
+	if !v.before(48) {
+		return endpoints
+	}
+	old := make(map[string]endpointBefore48, len(endpoints))
+	for name, ep := range endpoints {
+		old[name] = endpointBefore48{EndpointSettings: ep}
+		if ep != nil && !v.before(45) {
+			old[name] = endpointBefore48{EndpointSettings: ep, DNSNames: &ep.DNSNames}
+		}
+	}
+	return old
+}
+
+type endpointBefore48 struct {
+	*network.EndpointSettings
+	GwPriority absent    `json:",omitempty"`
+	DNSNames   *[]string `json:",omitempty"` // since 1.45
 }
 
 // portBefore52 leaves the address out where a port is not published.
@@ -61,7 +88,7 @@ func containerFor(v apiVersion, c *container.InspectResponse) any {
 		GraphDriver:     c.GraphDriver,
 		Config:          configBefore52For(v, c),
 		HostConfig:      hostConfigFor(v, c.HostConfig),
-		NetworkSettings: settingsBefore52(c.NetworkSettings),
+		NetworkSettings: settingsBefore52(v, c.NetworkSettings),
 	}
 	if old.GraphDriver == nil {
 		old.GraphDriver = &storage.DriverData{Name: c.Driver}
@@ -130,14 +157,14 @@ type networkSettingsBefore52 struct {
 	IPPrefixLen            int
 	IPv6Gateway            netip.Addr
 	MacAddress             network.HardwareAddr
-	Networks               map[string]*network.EndpointSettings
+	Networks               any
 }
 
-func settingsBefore52(n *container.NetworkSettings) *networkSettingsBefore52 {
+func settingsBefore52(v apiVersion, n *container.NetworkSettings) *networkSettingsBefore52 {
 	if n == nil {
 		return nil
 	}
-	old := &networkSettingsBefore52{SandboxID: n.SandboxID, SandboxKey: n.SandboxKey, Ports: n.Ports, Networks: n.Networks}
+	old := &networkSettingsBefore52{SandboxID: n.SandboxID, SandboxKey: n.SandboxKey, Ports: n.Ports, Networks: endpointsFor(v, n.Networks)}
 	if ep := n.Networks[network.NetworkBridge]; ep != nil {
 		old.EndpointID, old.MacAddress = ep.EndpointID, ep.MacAddress
 		old.Gateway, old.IPAddress, old.IPPrefixLen = ep.Gateway, ep.IPAddress, ep.IPPrefixLen

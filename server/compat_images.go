@@ -72,7 +72,7 @@ func imageFor(v apiVersion, out *jobs.ImageInspectOut) any {
 	if v.before(45) {
 		none := ""
 		old.Container = &none
-		old.ContainerConfig = &container.Config{}
+		old.ContainerConfig = &configBefore52{Config: &container.Config{}}
 	}
 	return old
 }
@@ -83,9 +83,9 @@ type imageBefore52 struct {
 	Comment         string
 	Author          string
 	DockerVersion   string
-	VirtualSize     *int64            `json:",omitempty"`
-	Container       *string           `json:",omitempty"`
-	ContainerConfig *container.Config `json:",omitempty"`
+	VirtualSize     *int64          `json:",omitempty"`
+	Container       *string         `json:",omitempty"`
+	ContainerConfig *configBefore52 `json:",omitempty"`
 	Config          any
 }
 

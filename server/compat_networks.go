@@ -11,11 +11,34 @@ func networksFor(v apiVersion, rows []network.Summary) any {
 	old := make([]networkBefore52, len(rows))
 	for i := range rows {
 		old[i].Summary = &rows[i]
+		if !v.before(48) {
+			old[i].EnableIPv4 = &rows[i].EnableIPv4
+		}
 	}
 	return old
 }
 
 type networkBefore52 struct {
 	*network.Summary
+	EnableIPv4 *bool `json:",omitempty"` // since 1.48
 	Containers struct{}
+}
+
+// networkFor gives the inspection of a network in a version's shape.
+func networkFor(v apiVersion, n *network.Inspect) any {
+	if n.Containers == nil {
+		n.Containers = map[string]network.EndpointResource{}
+	}
+	if v.before(52) {
+		n.Status = nil
+	}
+	if !v.before(48) {
+		return n
+	}
+	return networkBefore48{Inspect: n}
+}
+
+type networkBefore48 struct {
+	*network.Inspect
+	EnableIPv4 absent `json:",omitempty"`
 }

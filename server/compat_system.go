@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/registry"
 	"github.com/moby/moby/api/types/system"
 )
 
@@ -14,16 +15,20 @@ func infoFor(v apiVersion, info *system.Info) any {
 	if !v.before(50) {
 		return info
 	}
-	old := infoBefore50{Info: info, BridgeNfIptables: true, BridgeNfIp6tables: true}
+	old := infoBefore50{Info: info, RegistryConfig: info.RegistryConfig, BridgeNfIptables: true, BridgeNfIp6tables: true}
 	if v.before(42) {
 		old.KernelMemory = new(bool)
 		*old.KernelMemory = info.MemoryLimit && info.CgroupVersion == "1"
 		old.KernelMemoryTCP = old.KernelMemory
 	}
+	if !v.before(44) {
+		old.CDISpecDirs = &info.CDISpecDirs
+	}
 	old.ContainerdCommit = &commitBefore50{ID: info.ContainerdCommit.ID}
 	old.RuncCommit = &commitBefore50{ID: info.RuncCommit.ID}
 	old.InitCommit = &commitBefore50{ID: info.InitCommit.ID}
 	if v.before(49) {
+		old.RegistryConfig = &registryBefore49{ServiceConfig: info.RegistryConfig}
 		for _, c := range []*commitBefore50{old.ContainerdCommit, old.RuncCommit, old.InitCommit} {
 			c.Expected = &c.ID
 		}
@@ -37,11 +42,20 @@ type infoBefore50 struct {
 	*system.Info
 	BridgeNfIptables  bool
 	BridgeNfIp6tables bool
-	KernelMemory      *bool `json:",omitempty"`
-	KernelMemoryTCP   *bool `json:",omitempty"`
+	KernelMemory      *bool     `json:",omitempty"`
+	KernelMemoryTCP   *bool     `json:",omitempty"`
+	CDISpecDirs       *[]string `json:",omitempty"` // since 1.44
+	RegistryConfig    any       `json:",omitempty"`
 	ContainerdCommit  *commitBefore50
 	RuncCommit        *commitBefore50
 	InitCommit        *commitBefore50
+}
+
+// registryBefore49 lists what nobody may push.
+type registryBefore49 struct {
+	*registry.ServiceConfig
+	AllowNondistributableArtifactsCIDRs     []string
+	AllowNondistributableArtifactsHostnames []string
 }
 
 // commitBefore50 has what was expected too before 1.49.

@@ -24,5 +24,5 @@ func (s *Server) getNetwork(w *response, r *request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, out.Inspect)
+	return writeJSON(w, http.StatusOK, networkFor(r.version, &out.Inspect))
 }
