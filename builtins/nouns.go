@@ -29,7 +29,7 @@ type imageSource struct{ *images.Images }
 
 func (s imageSource) Lookup(ctx context.Context, ref, platform string) (containers.Image, error) {
 	img, err := s.Images.Lookup(ctx, ref, platform)
-	return containers.Image{ID: img.ID, Config: img.Config, Warning: img.Warning}, err
+	return containers.Image{ID: img.ID, SizeBytes: img.SizeBytes, Config: img.Config, Warning: img.Warning}, err
 }
 
 // containerCounts tells the noun system about the containers.

@@ -10,6 +10,8 @@ import (
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/execdriver"
 	"github.com/jobengine/engine/graphdriver"
+	"github.com/jobengine/engine/logs/driver"
+	"github.com/jobengine/engine/logs/jsonfile"
 	"github.com/jobengine/engine/supervisor"
 	"github.com/jobengine/engine/supervisor/protocol"
 )
@@ -18,6 +20,7 @@ import (
 type Set struct {
 	Exec  *Registry[execdriver.New]
 	Graph *Registry[graphdriver.New] // tried in this order when none is asked for
+	Logs  *Registry[driver.Open]     // log drivers whose logs can be read
 	Jobs  *Registry[func(eng *engine.Engine)]
 
 	sealed []string // names of the exec drivers that the embedded supervisor has
@@ -28,6 +31,7 @@ func Default() *Set {
 	set := &Set{
 		Exec:  newRegistry[execdriver.New]("exec driver"),
 		Graph: newRegistry[graphdriver.New]("graph driver"),
+		Logs:  newRegistry[driver.Open]("log driver"),
 		Jobs:  newRegistry[func(*engine.Engine)]("jobs"),
 	}
 	drivers := supervised.Drivers()
@@ -36,6 +40,7 @@ func Default() *Set {
 	}
 	set.sealed = set.Exec.Names()
 	addGraphDrivers(set.Graph)
+	set.Logs.Add("json-file", jsonfile.Open)
 	return set
 }
 
