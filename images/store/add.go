@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -75,11 +76,15 @@ func (s *Store) applyUnknown(ctx context.Context, graphID string, tar io.Reader)
 	}
 	defer plain.Close()
 	digester := digest.SHA256.Digester()
-	ahead := archive.ReadAhead(io.TeeReader(archive.LimitReader(plain, s.MaxLayerBytes), digester.Hash()))
+	end := &tail{}
+	ahead := archive.ReadAhead(io.TeeReader(archive.LimitReader(plain, s.MaxLayerBytes), io.MultiWriter(digester.Hash(), end)))
 	defer ahead.Close()
 	size, err := s.Graph.ApplyDiff(ctx, graphID, ahead)
 	if err != nil {
 		return "", 0, err
+	}
+	if !end.marked() {
+		return "", 0, fmt.Errorf("%w: its end mark is missing", archive.ErrTruncated)
 	}
 	return digester.Digest(), size, nil
 }
@@ -122,3 +127,24 @@ func (s *Store) leaseChain(chain []digest.Digest) (*Lease, error) {
 	}
 	return &Lease{store: s, chain: append([]digest.Digest(nil), chain...)}, nil
 }
+
+// tail remembers how a tar ends. There is no digest to tell that a stream was
+// cut off between two entries; that the last block is not zeros does.
+type tail struct {
+	length int64
+	zeros  int64 // how many bytes at the end are zeros
+}
+
+const blockSize = 512
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.length += int64(len(p))
+	trimmed := bytes.TrimRight(p, "\x00")
+	if len(trimmed) > 0 {
+		t.zeros = 0
+	}
+	t.zeros += int64(len(p) - len(trimmed))
+	return len(p), nil
+}
+
+func (t *tail) marked() bool { return t.length == 0 || t.zeros >= blockSize }
