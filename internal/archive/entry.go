@@ -333,14 +333,14 @@ func linkError(err error) error {
 }
 
 func (u *unpacker) makeDevice(dir, base string, hdr *tar.Header, m meta) error {
+	if hdr.Devmajor < 0 || hdr.Devmajor > 0xfff || hdr.Devminor < 0 || hdr.Devminor > 0xfffff {
+		return errs.Invalid("device number %d:%d is out of range", hdr.Devmajor, hdr.Devminor)
+	}
 	switch u.o.Devices {
 	case RefuseDevices:
 		return errs.Invalid("device nodes are not allowed here")
 	case SkipDevices:
 		return nil
-	}
-	if hdr.Devmajor < 0 || hdr.Devmajor > 0xfff || hdr.Devminor < 0 || hdr.Devminor > 0xfffff {
-		return errs.Invalid("device number %d:%d is out of range", hdr.Devmajor, hdr.Devminor)
 	}
 	kind := uint32(unix.S_IFCHR)
 	if hdr.Typeflag == tar.TypeBlock {

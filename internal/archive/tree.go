@@ -3,6 +3,7 @@ package archive
 import (
 	"hash/maphash"
 	"os"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -12,6 +13,9 @@ import (
 // maxStack is how many folders are kept open on the way to the current one;
 // deeper ones are resolved anew from the root each time.
 const maxStack = 32
+
+// maxLinks is how many links one name may lead through, as in the kernel.
+const maxLinks = 40
 
 // openFolder are the flags by which folders are opened one at a time: a link in
 // place of a folder fails.
@@ -30,7 +34,7 @@ type tree struct {
 	whiteout func(dirfd int, name string) bool
 	replaced func(dirfd int) error
 	// implied is told of folders that are made although the archive has no entry for them (yet).
-	implied func(path string)
+	implied func(path string) error
 }
 
 // level is one open folder.
@@ -145,7 +149,9 @@ func (t *tree) open(dirfd int, name, path string) (int, error) {
 			if err := unix.Mkdirat(dirfd, name, 0o755); err != nil && err != unix.EEXIST {
 				return -1, err
 			}
-			t.implied(path)
+			if err := t.implied(path); err != nil {
+				return -1, err
+			}
 		case err == unix.ENOTDIR && try < 3 && t.whiteout(dirfd, name):
 			if err := unix.Unlinkat(dirfd, name, 0); err != nil {
 				return -1, err
@@ -153,7 +159,9 @@ func (t *tree) open(dirfd int, name, path string) (int, error) {
 			if err := unix.Mkdirat(dirfd, name, 0o755); err != nil {
 				return -1, err
 			}
-			t.implied(path)
+			if err := t.implied(path); err != nil {
+				return -1, err
+			}
 			fd, err := unix.Openat(dirfd, name, openFolder, 0)
 			if err != nil {
 				return -1, err
@@ -266,6 +274,9 @@ func (t *tree) enterSide(path string) (*level, error) {
 // resolve opens the folder path inside the root, following links as a process
 // would that has this root, and makes what is missing, also where a link points.
 func (t *tree) resolve(path string, links int) (int, error) {
+	if links > maxLinks {
+		return -1, &os.PathError{Op: "open folder", Path: path, Err: unix.ELOOP}
+	}
 	fd, err := t.openInRoot(path, unix.O_RDONLY)
 	if err != unix.ENOENT {
 		if err != nil {
@@ -273,52 +284,43 @@ func (t *tree) resolve(path string, links int) (int, error) {
 		}
 		return fd, nil
 	}
-	// Go down to the first part that is missing.
-	for i := 0; i <= len(path); i++ {
-		if i < len(path) && path[i] != '/' {
-			continue
-		}
-		prefix, rest := path[:i], path[i:]
-		fd, err := t.openInRoot(prefix, unix.O_PATH)
+	// A folder exists only if those before it do.
+	parts := strings.Split(path, "/")
+	known := sort.Search(len(parts), func(i int) bool {
+		fd, err := t.openInRoot(strings.Join(parts[:i+1], "/"), unix.O_PATH)
 		if err == nil {
 			unix.Close(fd)
-			continue
 		}
-		if err != unix.ENOENT {
-			return -1, &os.PathError{Op: "open folder", Path: prefix, Err: err}
+		return err != nil
+	})
+	dir, missing := strings.Join(parts[:known], "/"), parts[known:]
+	parent, err := t.openInRoot(dir, unix.O_RDONLY)
+	if err != nil {
+		return -1, &os.PathError{Op: "open folder", Path: dir, Err: err}
+	}
+	if target, err := readlinkat(parent, missing[0]); err == nil {
+		unix.Close(parent)
+		if strings.HasPrefix(target, "/") {
+			dir = ""
 		}
-		dir, base := split(prefix)
-		parent, err := t.openInRoot(dir, unix.O_RDONLY)
-		if err != nil {
-			return -1, &os.PathError{Op: "open folder", Path: dir, Err: err}
-		}
-		target, err := readlinkat(parent, base)
-		if err == nil {
+		missing[0] = target
+		return t.resolve(strings.TrimLeft(dir+"/"+strings.Join(missing, "/"), "/"), links+1)
+	}
+	// What is made here is no link, so each part can be opened in the one before.
+	for _, part := range missing {
+		if part == "" || part == "." || part == ".." { // a link's target may hold these
 			unix.Close(parent)
-			if links++; links > 40 {
-				return -1, &os.PathError{Op: "open folder", Path: path, Err: unix.ELOOP}
-			}
-			if strings.HasPrefix(target, "/") {
-				dir = ""
-			}
-			return t.resolve(strings.TrimLeft(dir+"/"+target+rest, "/"), links)
+			return t.resolve(path, links+1)
 		}
-		if base == ".." || base == "." || base == "" {
-			unix.Close(parent)
-			continue
-		}
-		child, err := t.open(parent, base, prefix)
+		dir = strings.TrimLeft(dir+"/"+part, "/")
+		child, err := t.open(parent, part, dir)
 		unix.Close(parent)
 		if err != nil {
-			return -1, &os.PathError{Op: "make folder", Path: prefix, Err: err}
+			return -1, &os.PathError{Op: "make folder", Path: dir, Err: err}
 		}
-		unix.Close(child)
+		parent = child
 	}
-	fd, err = t.openInRoot(path, unix.O_RDONLY)
-	if err != nil {
-		return -1, &os.PathError{Op: "open folder", Path: path, Err: err}
-	}
-	return fd, nil
+	return parent, nil
 }
 
 // openInRoot resolves path with all links as if the root were "/".

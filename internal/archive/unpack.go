@@ -39,7 +39,7 @@ type UnpackOptions struct {
 	Whiteouts  Whiteouts
 	Devices    Devices
 	MaxBytes   int64  // of all files' contents, and of what follows the end mark; 0: no limit
-	MaxEntries int64  // 0: no limit
+	MaxEntries int64  // folders that are only implied count, too; 0: no limit
 	NoOwner    bool   // leave files to the user that unpacks them
 	Owner      *Owner // all files get this owner instead of their own
 	RootEntry  bool   // an entry for the root itself sets its mode, owner and time
@@ -51,8 +51,8 @@ type UnpackOptions struct {
 // Result is what was unpacked.
 type Result struct {
 	Bytes   int64 // of the contents of regular files, hard links counted once
-	Entries int64
-	Root    bool // there was an entry for the root itself
+	Entries int64 // and folders that were only implied
+	Root    bool  // there was an entry for the root itself
 }
 
 // maxSparse bounds what files with holes may claim to hold when there is no
@@ -114,11 +114,13 @@ type unpacker struct {
 func (u *unpacker) prepare() {
 	u.tree.whiteout = func(int, string) bool { return false }
 	u.tree.replaced = func(int) error { return nil }
-	u.tree.implied = func(string) {}
-	switch u.o.Whiteouts {
-	case Apply:
-		u.tree.implied = u.made.addWithParents
-	case Overlay:
+	u.tree.implied = func(path string) error {
+		if u.o.Whiteouts == Apply {
+			u.made.addWithParents(path)
+		}
+		return u.count()
+	}
+	if u.o.Whiteouts == Overlay {
 		u.tree.whiteout = hasWhiteout
 		u.tree.replaced = setOpaque
 	}
@@ -140,13 +142,21 @@ func (u *unpacker) entries(ctx context.Context) error {
 			continue
 		}
 		u.last = hdr.Name
-		if u.result.Entries++; u.o.MaxEntries > 0 && u.result.Entries > u.o.MaxEntries {
-			return fmt.Errorf("%w of %d entries", ErrTooLarge, u.o.MaxEntries)
+		if err := u.count(); err != nil {
+			return err
 		}
 		if err := u.entry(hdr); err != nil {
 			return fmt.Errorf("unpack %q: %w", shorten(hdr.Name), err)
 		}
 	}
+}
+
+// count adds one to the entries.
+func (u *unpacker) count() error {
+	if u.result.Entries++; u.o.MaxEntries > 0 && u.result.Entries > u.o.MaxEntries {
+		return fmt.Errorf("%w of %d entries", ErrTooLarge, u.o.MaxEntries)
+	}
+	return nil
 }
 
 // drain reads what follows the end mark, so that hashes and pipes see all of it.
