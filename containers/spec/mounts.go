@@ -35,7 +35,10 @@ func (in *Input) mounts() ([]specs.Mount, error) {
 		return cmp.Compare(depth(a.Destination), depth(b.Destination))
 	})
 	all := slices.DeleteFunc(in.kernelMounts(), func(m specs.Mount) bool {
-		return slices.ContainsFunc(own, func(o specs.Mount) bool { return o.Destination == m.Destination })
+		return slices.ContainsFunc(own, func(o specs.Mount) bool {
+			// A /dev of the user's has what it has.
+			return o.Destination == m.Destination || o.Destination == "/dev" && strings.HasPrefix(m.Destination, "/dev/")
+		})
 	})
 	return append(all, own...), nil
 }
