@@ -41,6 +41,7 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 	}
 	eng.OnShutdown("graph driver "+graphName, func(context.Context) error { return graph.Cleanup() })
 
+	tidyCgroup(eng, cfg)
 	sup, err := set.openSupervisor(ctx, cfg)
 	if err != nil {
 		return err
