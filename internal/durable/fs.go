@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+
+	"github.com/jobengine/engine/internal/errs"
 )
 
 // FS is the part of a file system that records need. Paths are the system's
@@ -17,7 +19,8 @@ type FS interface {
 	Create(path string, perm fs.FileMode) (File, error)
 	// Append opens a file for writing at its end and makes it if missing.
 	Append(path string, perm fs.FileMode) (File, error)
-	// Open opens a regular file for reading; it does not follow a symlink in the last place.
+	// Open opens a regular file for reading. Anything else in its place, also a
+	// symlink, is damage: errdefs.ErrDataLoss.
 	Open(path string) (ReadFile, error)
 	// ReadDir lists a folder, sorted by name.
 	ReadDir(path string) ([]fs.DirEntry, error)
@@ -85,14 +88,18 @@ func (osFS) Open(path string) (ReadFile, error) {
 	// Non-blocking, because a record that someone replaced by a FIFO must not
 	// hang the start.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, syscall.ELOOP) {
+		return nil, errs.DataLoss("%s is damaged: it is a symlink", path)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = errs.DataLoss("%s is damaged: not a regular file", path)
+	}
+	if err != nil {
 		f.Close()
-		if err == nil {
-			err = &fs.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
-		}
 		return nil, err
 	}
 	return f, nil
