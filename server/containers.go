@@ -1,7 +1,10 @@
 package server
 
 import (
+	"bufio"
 	"context"
+	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 
@@ -246,17 +249,39 @@ func (s *Server) getContainerLogs(w *response, r *request) error {
 			return err
 		}
 	}
-	system := flusher{w}.Write
+	var out logOutput
 	_, err = jobs.Logs.Run(r.Context(), s.eng, in, func(o jobs.LogsOpen) (engine.Streams, error) {
-		stdout, stderr, systemErr := multiplex(openStream(w, streamType(r.version, o.Tty)), o.Tty)
-		system = systemErr.Write
+		out = openLog(w, streamType(r.version, o.Tty), in.Follow)
+		stdout, stderr, system := multiplex(out, o.Tty)
+		out.system = system
 		return engine.Streams{Stdout: stdout, Stderr: stderr}, nil
 	}, caller(r))
-	if err != nil && w.began && !cancelled(err) {
-		system([]byte("Error grabbing logs: " + err.Error() + "\n\n"))
-		return nil
+	if !w.began {
+		return err
 	}
+	if err != nil && !cancelled(err) {
+		fmt.Fprintf(out.system, "Error grabbing logs: %s\n\n", err)
+		err = nil
+	}
+	out.flush()
 	return err
+}
+
+// logOutput is where a log goes: line by line while it is followed, else in
+// larger pieces.
+type logOutput struct {
+	io.Writer
+	flush  func() error
+	system io.Writer
+}
+
+func openLog(w *response, contentType string, follow bool) logOutput {
+	direct := openStream(w, contentType)
+	if follow {
+		return logOutput{Writer: direct, flush: func() error { return nil }}
+	}
+	buf := bufio.NewWriterSize(w, 32<<10)
+	return logOutput{Writer: buf, flush: buf.Flush}
 }
 
 // tail is how many lines from the end; whatever is no number means all, as

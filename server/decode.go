@@ -10,12 +10,16 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/jobengine/engine/internal/errs"
 )
 
-// maxBody bounds a JSON body. Archives and streams have no such bound.
-const maxBody = 16 << 20
+// The bounds of a JSON body. Archives and streams have none.
+const (
+	maxBody     = 16 << 20
+	bodyTimeout = time.Minute
+)
 
 // decode reads a JSON body into v. Fields that v does not have are ignored, as
 // docker does. An empty body leaves v as it is, unless required.
@@ -29,9 +33,9 @@ func decode(w *response, r *request, v any, required bool) error {
 	if err := wantJSON(r); err != nil {
 		return err
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(w.ResponseWriter, r.Body, maxBody))
+	data, err := readBody(w, r)
 	if err != nil {
-		return unreadBody(err)
+		return err
 	}
 	return unmarshal(data, v, required)
 }
@@ -53,13 +57,20 @@ func unmarshal(data []byte, v any, required bool) error {
 	return nil
 }
 
-// unreadBody is for a body that did not arrive whole.
-func unreadBody(err error) error {
+// readBody reads a body that is to be held in memory, within limits of size and time.
+func readBody(w *response, r *request) ([]byte, error) {
+	conn := http.NewResponseController(w.ResponseWriter)
+	conn.SetReadDeadline(time.Now().Add(bodyTimeout))
+	defer conn.SetReadDeadline(time.Time{})
+	data, err := io.ReadAll(http.MaxBytesReader(w.ResponseWriter, r.Body, maxBody))
 	var large *http.MaxBytesError
-	if errors.As(err, &large) {
-		return errs.TooLarge("request body is larger than %d bytes", large.Limit)
+	switch {
+	case errors.As(err, &large):
+		return nil, errs.TooLarge("request body is larger than %d bytes", large.Limit)
+	case err != nil:
+		return nil, errs.Invalid("read request body: %w", err)
 	}
-	return errs.Invalid("read request body: %w", err)
+	return data, nil
 }
 
 // invalidJSON names the field that is wrong, where one is.

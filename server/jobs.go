@@ -88,9 +88,9 @@ func (s *Server) runNamed(w *response, r *request, name string, opts []engine.Ru
 		if len(r.form["arg"])+len(r.form["env"]) > 0 {
 			return nil, errs.Invalid("%s: the input is either the JSON body or arg and env, not both", name)
 		}
-		body, err := io.ReadAll(http.MaxBytesReader(w.ResponseWriter, r.Body, maxBody))
+		body, err := readBody(w, r)
 		if err != nil {
-			return nil, unreadBody(err)
+			return nil, err
 		}
 		return s.eng.Call(r.Context(), name, body, opts...)
 	}

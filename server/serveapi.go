@@ -20,8 +20,9 @@ import (
 const (
 	headerTimeout  = 30 * time.Second // for the request line and the headers
 	maxHeaderBytes = 1 << 20
-	endGrace       = 2 * time.Second // for the last answers, once no job runs any more
-	maxEnd         = time.Minute     // for requests when only this job was cancelled
+	idleTimeout    = 10 * time.Minute // between requests
+	endGrace       = 2 * time.Second  // for the last answers, once no job runs any more
+	maxEnd         = time.Minute      // for requests when only this job was cancelled
 )
 
 // serveAPI binds all addresses at once and answers after acceptconnections.
@@ -88,6 +89,7 @@ func (s *Server) httpServer() *http.Server {
 		Handler:           s,
 		Protocols:         protocols,
 		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ConnContext:       withPeer,
 		ErrorLog:          stdlog.New(debugWriter{s.log}, "", 0),
