@@ -84,7 +84,7 @@ func (c *CLI) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if c.globals.version {
+	if c.globals.version && len(args) == 0 {
 		c.printShortVersion()
 		return nil
 	}

@@ -25,7 +25,7 @@ func TestPs(t *testing.T) {
 	s.on("GET /containers/json", answers(200, []map[string]any{{
 		"Id": strings.Repeat("ab", 32), "Names": []string{"/other/alias", "/web"}, "Image": "busybox:1@sha256:" + strings.Repeat("0", 64), "ImageID": "sha256:" + strings.Repeat("c", 64),
 		"Command": "sh -c 'while true; do date; done'", "Created": time.Now().Add(-3 * time.Hour).Unix(), "State": "running", "Status": "Up 3 hours",
-		"Ports": []any{port("0.0.0.0", 80, 8080, "tcp"), port("", 90, 0, "udp"), port("::", 81, 81, "tcp"), port("::", 82, 82, "tcp")},
+		"Ports":  []any{port("0.0.0.0", 80, 8080, "tcp"), port("", 90, 0, "udp"), port("::", 81, 81, "tcp"), port("::", 82, 82, "tcp")},
 		"Labels": map[string]string{"b": "2", "a.key-x": "1"}, "SizeRw": 1024, "SizeRootFs": 2000000,
 		"Mounts":          []map[string]any{{"Name": "data", "Driver": "local"}, {"Source": "/a/rather/long/source/path"}},
 		"NetworkSettings": map[string]any{"Networks": map[string]any{"none": nil}},

@@ -25,12 +25,12 @@ type createFlags struct {
 	quiet, useAPISocket  bool
 }
 
-func (f *createFlags) declare(c *Cmd) *runconfig.Options {
+func (f *createFlags) declare(c *Cmd, verb string) *runconfig.Options {
 	flags := c.Flags()
 	flags.SetInterspersed(false)
 	flags.StringVar(&f.name, "name", "", "Assign a name to the container")
 	flags.StringVar(&f.platform, "platform", config.Env("DEFAULT_PLATFORM"), "Set platform if server is multi-platform capable")
-	flags.StringVar(&f.pull, "pull", "missing", `Pull image before creating ("always", "missing", "never")`)
+	flags.StringVar(&f.pull, "pull", "missing", `Pull image before `+verb+` ("always", "missing", "never")`)
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "Suppress the pull output")
 	flags.BoolVar(&f.useAPISocket, "use-api-socket", false, "Bind mount Engine API socket and required auth")
 	flags.Bool("help", false, "Print usage")
@@ -75,7 +75,7 @@ func withHint(err error, command string, code int) error {
 func (Containers) CmdCreate(c *Cmd, args ...string) error {
 	c.Describe("create [OPTIONS] IMAGE [COMMAND] [ARG...]", "Create a new container", "container create")
 	var f createFlags
-	options := f.declare(c)
+	options := f.declare(c, "creating")
 	args, err := c.Parse(args, AtLeast(1))
 	if err != nil {
 		return err

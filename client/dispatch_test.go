@@ -105,7 +105,7 @@ func TestGlobalFlags(t *testing.T) {
 		{[]string{"--nope", "ps"}, 125, "unknown flag: --nope\n\nUsage:  engine [OPTIONS] COMMAND [ARG...]\n\nRun 'engine --help' for more information\n"},
 		{[]string{"-c", "x", "ps"}, 1, "conflicting options: cannot specify both --host and --context\n"},
 		{[]string{"-l", "loud", "ps"}, 1, "Unable to parse logging level: loud\n"},
-		{[]string{"-H", "tcp://x", "ps"}, 1, "Specify only one -H\n"},
+		{[]string{"-H", "tcp://x", "ps"}, 1, "Failed to initialize: unable to resolve docker endpoint: Specify only one -H\n"},
 	} {
 		code, _, errs := s.run(c.line...)
 		assert.Equal(t, code, c.code, "%v", c.line)

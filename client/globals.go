@@ -1,6 +1,7 @@
 package client
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -61,10 +62,10 @@ func (c *CLI) parseGlobals(args []string) ([]string, error) {
 		return nil, fmt.Errorf("Unable to parse logging level: %s", g.logLevel)
 	}
 	if f.Changed("context") && len(g.hosts) > 0 {
-		return nil, fmt.Errorf("conflicting options: cannot specify both --host and --context")
+		return nil, errors.New("conflicting options: cannot specify both --host and --context")
 	}
 	if help, _ := f.GetBool("help"); help {
-		return []string{"help"}, nil
+		return append([]string{"help"}, f.Args()...), nil
 	}
 	return f.Args(), nil
 }
@@ -93,7 +94,7 @@ func (c *CLI) Connect() (*api.Client, error) {
 func (c *CLI) connect() (*api.Client, error) {
 	endpoint, err := c.endpoint()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("Failed to initialize: unable to resolve docker endpoint: %w", err)
 	}
 	opts := []api.Option{
 		api.WithHeader(c.Config().HTTPHeaders),
@@ -128,13 +129,13 @@ func (c *CLI) endpoint() (api.Endpoint, error) {
 	if name := c.contextName(); name != config.DefaultContext {
 		found, err := config.FindContext(g.config, name)
 		if err != nil {
-			return api.Endpoint{}, fmt.Errorf("Failed to initialize: unable to resolve docker endpoint: %w", err)
+			return api.Endpoint{}, err
 		}
 		host, err := api.ParseHost(found.Host, found.TLS != nil)
 		return api.Endpoint{Host: host, TLS: found.TLS}, err
 	}
 	if len(g.hosts) > 1 {
-		return api.Endpoint{}, fmt.Errorf("Specify only one -H")
+		return api.Endpoint{}, errors.New("Specify only one -H")
 	}
 	host := config.Env("HOST")
 	if len(g.hosts) == 1 {
@@ -150,7 +151,7 @@ func (c *CLI) endpoint() (api.Endpoint, error) {
 	if useTLS {
 		settings, err := config.TLS(g.tlsVerify, g.ca, g.cert, g.key)
 		if err != nil {
-			return endpoint, fmt.Errorf("Failed to initialize: unable to resolve docker endpoint: %w", err)
+			return endpoint, err
 		}
 		if strings.HasPrefix(endpoint.Host, "tcp://") {
 			endpoint.TLS = settings

@@ -56,6 +56,7 @@ func (c *CLI) topHelp(ctx context.Context, w io.Writer) error {
 	flags := pflag.NewFlagSet("engine", pflag.ContinueOnError)
 	(&globals{}).declare(flags)
 	flags.MarkHidden("help")
+	flags.BoolP("daemon", "d", false, "Run the engine's daemon (see 'engine -d --help')") // main's, not ours
 	fmt.Fprintf(w, "\nGlobal Options:\n%s\n\nRun 'engine COMMAND --help' for more information on a command.\n", c.flagUsages(flags))
 	return nil
 }

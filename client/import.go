@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/distribution/reference"
 	"github.com/jobengine/engine/client/config"
 	"github.com/jobengine/engine/client/runconfig"
 )
@@ -24,6 +25,9 @@ func (Images) CmdImport(c *Cmd, args ...string) error {
 	}
 	query := url.Values{"fromSrc": {"-"}}
 	if len(args) > 1 {
+		if _, err := reference.ParseNormalizedNamed(args[1]); err != nil {
+			return err
+		}
 		query.Set("repo", args[1])
 	}
 	if *message != "" {

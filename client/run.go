@@ -23,7 +23,7 @@ func (Containers) CmdContainer(c *Cmd, args ...string) error {
 func (Containers) CmdRun(c *Cmd, args ...string) error {
 	c.Describe("run [OPTIONS] IMAGE [COMMAND] [ARG...]", "Create and run a new container from an image", "container run").Common(1)
 	var f createFlags
-	options := f.declare(c)
+	options := f.declare(c, "running")
 	detach := c.Flags().BoolP("detach", "d", false, "Run container in background and print container ID")
 	sigProxy := c.Flags().Bool("sig-proxy", true, "Proxy received signals to the process")
 	keys := c.Flags().String("detach-keys", "", "Override the key sequence for detaching a container")

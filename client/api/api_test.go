@@ -234,7 +234,7 @@ func TestParseHost(t *testing.T) {
 		assert.NilError(t, err, c.in)
 		assert.Equal(t, got, c.want)
 	}
-	for _, bad := range []string{"foo://x", "tcp://a://b", "tcp://h:99999", "tcp://h:x", "unix://a://b"} {
+	for _, bad := range []string{"foo://x", "tcp://a://b", "tcp://h:99999", "tcp://h:x", "unix://a://b", "ssh://", "ssh://a:b@c", "ssh://a?b"} {
 		_, err := ParseHost(bad, false)
 		assert.Assert(t, err != nil, bad)
 	}

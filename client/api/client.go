@@ -201,7 +201,7 @@ func (c *Client) request(ctx context.Context, method, path string, query url.Val
 // caller's to close. path begins after the version ("/containers/json"). body
 // is nil, an io.Reader that is sent as it is, or anything else as JSON.
 func (c *Client) Do(ctx context.Context, method, path string, query url.Values, body any, header ...string) (*http.Response, error) {
-	if noun, _, empty := strings.Cut(path, "s//"); empty {
+	if noun, _, empty := strings.Cut(path+"/", "s//"); empty {
 		return nil, fmt.Errorf("invalid %s name or ID: value is empty", strings.TrimPrefix(noun, "/"))
 	}
 	version, err := c.Version(ctx)

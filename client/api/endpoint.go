@@ -48,12 +48,24 @@ func ParseHost(host string, tls bool) (string, error) {
 	case "tcp", "http", "https":
 		return parseTCP(addr, tls || proto == "https")
 	case "ssh":
-		if _, err := url.Parse(host); err != nil {
-			return "", err
-		}
-		return host, nil
+		return host, checkSSH(host)
 	}
 	return "", fmt.Errorf("invalid bind address format: %s", host)
+}
+
+// checkSSH wants ssh://[user@]host[:port][/path of the socket there].
+func checkSSH(host string) error {
+	u, err := url.Parse(host)
+	if err != nil {
+		return err
+	}
+	if _, hasPassword := u.User.Password(); hasPassword {
+		return fmt.Errorf("ssh host connection is not valid: plain-text password is not supported: %s", u.Redacted())
+	}
+	if u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("ssh host connection is not valid: %s", host)
+	}
+	return nil
 }
 
 func parseTCP(addr string, tls bool) (string, error) {

@@ -18,12 +18,6 @@ func dialSSH(_ context.Context, host string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("invalid ssh host: %s", host)
-	}
-	if _, hasPassword := u.User.Password(); hasPassword {
-		return nil, fmt.Errorf("plain-text password is not supported in ssh host: %s", u.Redacted())
-	}
 	args := []string{"-o", "ConnectTimeout=30", "-T"}
 	if name := u.User.Username(); name != "" {
 		args = append(args, "-l", name)
