@@ -48,13 +48,14 @@ func (s *Server) routes() []route {
 		{"GET", "/volumes/{name:.+}", s.getVolume},
 		{"DELETE", "/volumes/{name:.+}", s.getVolume},
 
+		{"GET", "/plugins", s.getPlugins},
 		{"GET", "/plugins/{name:.+}/json", s.getPlugin},
 
 		{"GET", "/jobs", s.getJobs},
 		{"POST", "/jobs/{name}", s.postJob},
 		{"DELETE", "/jobs/{id}", s.deleteJob},
 	}
-	rows = append(rows, s.swarmRoutes()...)
+	rows = append(rows, swarmRoutes()...)
 	if s.opts.Debug {
 		rows = append(rows, debugRoutes()...)
 	}

@@ -42,7 +42,7 @@ func TestUnknownPathsAndWrongMethodsAreNotFound(t *testing.T) {
 	for _, line := range []string{
 		"GET /", "GET /nosuch", "GET /v1.41", "GET /v1.41/", "PUT /info", "DELETE /info", "OPTIONS /info", "POST /containers/json",
 		"GET /containers/create", "GET //v1.41/info", "GET /v1.41//info", "GET /debug/pprof/", "POST /session", "POST /grpc",
-		"GET /plugins", "BREW /_ping", "GET /containers//json", "GET /version/",
+		"BREW /_ping", "GET /containers//json", "GET /version/",
 	} {
 		method, path, _ := strings.Cut(line, " ")
 		a := d.do(method, path, "")
@@ -162,10 +162,23 @@ func TestSwarmRoutesSayThatThisIsNoCluster(t *testing.T) {
 	}
 }
 
+func TestSwarmVerbsAreRefused(t *testing.T) {
+	d := start(t, Options{}, nil)
+	for path, want := range map[string]string{
+		"/swarm/leave": "503 This node is not part of a swarm",
+		"/swarm/init":  "501 swarm is not available yet in this version of engine",
+	} {
+		a := d.postJSON("/v1.41"+path, "{}")
+		assert.Equal(t, fmt.Sprint(a.StatusCode, " ", a.message()), want)
+	}
+	assert.Equal(t, d.postJSON("/services/create", "{}").StatusCode, 503)
+}
+
 func TestVolumesAndPluginsAreEmpty(t *testing.T) {
 	d := start(t, Options{}, nil)
 	assert.Equal(t, d.get("/v1.41/volumes").body, `{"Volumes":[],"Warnings":null}`+"\n")
 	assert.Equal(t, d.get("/volumes/x").message(), "get x: no such volume")
+	assert.Equal(t, d.get("/plugins").body, "[]\n")
 	assert.Equal(t, d.get("/plugins/x/json").message(), `plugin "x" not found`)
 }
 

@@ -8,7 +8,8 @@ import (
 	"github.com/jobengine/engine/internal/errs"
 )
 
-// There are no volumes yet: the list is empty and every name is unknown.
+// There are no volumes and no managed plugins yet: the lists are empty and
+// every name is unknown.
 
 func (s *Server) getVolumes(w *response, r *request) error {
 	if _, err := r.filters(); err != nil {
@@ -19,6 +20,10 @@ func (s *Server) getVolumes(w *response, r *request) error {
 
 func (s *Server) getVolume(w *response, r *request) error {
 	return errs.NotFound("get %s: no such volume", r.vars["name"])
+}
+
+func (s *Server) getPlugins(w *response, r *request) error {
+	return writeJSON(w, http.StatusOK, []struct{}{})
 }
 
 func (s *Server) getPlugin(w *response, r *request) error {
