@@ -84,7 +84,7 @@ func (c *Cmd) Flags() *pflag.FlagSet { return c.flags }
 // path is the command's name as called, "container ls", without the program's.
 func (c *Cmd) path() string {
 	if len(c.called) > 1 {
-		for _, a := range c.aliases {
+		for _, a := range c.names() {
 			if strings.HasPrefix(a, c.called[0]+" ") {
 				return a
 			}

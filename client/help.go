@@ -12,7 +12,7 @@ import (
 
 // help is `engine help [COMMAND]`.
 func (c *CLI) help(ctx context.Context, words []string) error {
-	if len(words) == 0 || words[0] == "--help" {
+	if len(words) == 0 || words[0] == "--help" || words[0] == "help" {
 		return c.topHelp(ctx, c.Out)
 	}
 	unknown := fmt.Errorf("unknown help topic: %s", strings.Join(words, " "))
@@ -70,7 +70,9 @@ func (c *Cmd) printHelp() {
 	fmt.Fprintf(c.Out, "Usage:  %s\n\n%s\n", c.useLine(), c.short)
 	if len(c.aliases) > 0 {
 		names := append([]string{}, c.aliases...)
-		if !strings.Contains(c.name(), " ") {
+		if strings.Contains(c.name(), " ") {
+			names = c.names()
+		} else {
 			names = append(names, c.name())
 		}
 		for i := range names {
