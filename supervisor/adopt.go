@@ -62,15 +62,13 @@ func (s *supervisor) adopt(id string) error {
 	}
 	exit, hasExit := savedExit(dir, st)
 	if !hasExit {
-		c.pidfd, err = pidfd.Open(pidfd.Process(st.Process))
-	}
-	alive := !hasExit && err == nil
-	if !hasExit && !alive {
-		exit = protocol.Exit{
-			Container: id, Pid: st.Process.Pid, StartTime: st.Process.StartTime, ExitCode: 255, At: time.Now().UTC(),
-			Error: "the exit code is unknown: the process ended while no supervisor lived",
+		if c.pidfd, err = pidfd.Open(pidfd.Process(st.Process)); errors.Is(err, os.ErrProcessDone) {
+			c.late = make(chan struct{})
+		} else if err != nil {
+			return err
 		}
 	}
+	alive := c.pidfd != nil
 	if c.output, err = recoverOutput(dir, st.Create); err != nil {
 		return err
 	}
@@ -84,15 +82,45 @@ func (s *supervisor) adopt(id string) error {
 	}
 	s.containers[id] = c
 	c.output.begin(sources)
-	if alive {
+	switch {
+	case alive:
 		go s.awaitEnd(c)
-		return nil
+	case hasExit:
+		go s.finish(c, exit)
+	default:
+		go s.awaitLate(c)
 	}
-	if !hasExit {
-		c.saveExit(st.Create, exit)
-	}
-	go s.finish(c, exit)
 	return nil
+}
+
+// lateWait is how long a daemon has to give the pidfd of a container that has gone.
+const lateWait = 3 * time.Second
+
+// awaitLate finds out how a process ended that went while no supervisor lived.
+func (s *supervisor) awaitLate(c *container) {
+	select {
+	case <-c.late:
+		s.awaitEnd(c)
+		return
+	case <-time.After(lateWait):
+	}
+	c.mu.Lock()
+	given := c.pidfd != nil
+	if !given {
+		c.late = nil
+	}
+	st := c.state
+	c.mu.Unlock()
+	if given {
+		s.awaitEnd(c)
+		return
+	}
+	exit := protocol.Exit{
+		Container: c.id, Pid: st.Process.Pid, StartTime: st.Process.StartTime, ExitCode: 255, At: time.Now().UTC(),
+		Error: "the exit code is unknown: the process ended while no supervisor lived",
+	}
+	c.saveExit(st.Create, exit)
+	s.finish(c, exit)
 }
 
 // reopenOutput opens the FIFOs again. What a dead container wrote last is still

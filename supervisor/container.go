@@ -19,6 +19,10 @@ type container struct {
 	// ended is closed when the first process's exit is recorded and its output complete.
 	ended chan struct{}
 
+	// late is closed when a daemon has given the pidfd of a container that was
+	// gone already when it was adopted; nil for others.
+	late chan struct{}
+
 	mu    sync.Mutex // guards what follows; never held across a driver or disk call
 	state state
 	pidfd *os.File

@@ -168,10 +168,10 @@ func (n *session) operate(m protocol.Message, files []*os.File) (reply, error) {
 		return with(m, func(q protocol.Ack) (reply, error) { s.exits.ack(q); return reply{}, nil })
 	case protocol.OpCloseStdin:
 		return with(m, s.closeStdin)
-	case protocol.OpTTY:
-		return with(m, s.tty)
-	case protocol.OpGiveTTY:
-		return with(m, func(q protocol.Target) (reply, error) { return s.giveTTY(q, files) })
+	case protocol.OpTake:
+		return with(m, s.take)
+	case protocol.OpGive:
+		return with(m, func(q protocol.Give) (reply, error) { return s.give(q, files) })
 	case protocol.OpShutdown:
 		s.shutdown()
 		return reply{}, nil

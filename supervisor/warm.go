@@ -83,4 +83,3 @@ func ownCgroups() []string {
 	}
 	return dirs
 }
-

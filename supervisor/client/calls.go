@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 
+	"github.com/jobengine/engine/execdriver"
 	"github.com/jobengine/engine/internal/console"
 	"github.com/jobengine/engine/supervisor/protocol"
 )
@@ -29,7 +31,11 @@ type Stdio struct {
 // nothing of it is left, except the bundle.
 func (c *Client) Create(ctx context.Context, q protocol.Create) (Started, error) {
 	q.Op = rand.Text()
-	return c.startProcess(ctx, protocol.OpCreate, q, nil)
+	s, err := c.startProcess(ctx, protocol.OpCreate, q, nil)
+	if err == nil {
+		c.hold(q.ID, s, q.OpenStdin && !q.Tty)
+	}
+	return s, err
 }
 
 // Start lets a created container's first process run the user's program.
@@ -107,7 +113,11 @@ func (c *Client) Pids(ctx context.Context, id string) ([]int, error) {
 // root, the bundle included. Its exit, if it ran, is told before. Deleting an
 // absent container is not an error.
 func (c *Client) Delete(ctx context.Context, id string) error {
-	return c.do(ctx, protocol.OpDelete, protocol.Target{ID: id})
+	err := c.do(ctx, protocol.OpDelete, protocol.Target{ID: id})
+	if err == nil {
+		c.release(id)
+	}
+	return err
 }
 
 // List tells what the supervisor looks after.
@@ -117,30 +127,30 @@ func (c *Client) List(ctx context.Context) ([]protocol.Container, error) {
 	return out.Containers, err
 }
 
-// CloseStdin closes the supervisor's write end of a container's stdin. The
-// container sees the end of its input once all others are closed too.
+// CloseStdin closes the supervisor's and this client's write ends of a
+// container's stdin. The container sees the end of its input once those that
+// OpenStdin gave are closed too.
 func (c *Client) CloseStdin(ctx context.Context, id string) error {
+	c.releaseStdin(id)
 	return c.do(ctx, protocol.OpCloseStdin, protocol.Target{ID: id})
+}
+
+// Take gives the descriptors of a container that runs, as Create gave them.
+func (c *Client) Take(ctx context.Context, id string) (Started, error) {
+	return c.startProcess(ctx, protocol.OpTake, protocol.Target{ID: id}, nil)
 }
 
 // TTY gives a descriptor of a container's pty master.
 func (c *Client) TTY(ctx context.Context, id string) (*os.File, error) {
-	files, err := c.call(ctx, protocol.OpTTY, protocol.Target{ID: id}, nil)
+	s, err := c.Take(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	if len(files) != 1 {
-		protocol.CloseAll(files)
-		return nil, errFiles
+	s.PidFD.Close()
+	if s.TTY == nil {
+		return nil, fmt.Errorf("the container has no terminal: %w", execdriver.ErrNotFound)
 	}
-	return files[0], nil
-}
-
-// GiveTTY hands the pty master back to a supervisor that was restarted and
-// adopted the container without it. One that has it ignores the gift.
-func (c *Client) GiveTTY(ctx context.Context, id string, master *os.File) error {
-	_, err := c.call(ctx, protocol.OpGiveTTY, protocol.Target{ID: id}, nil, master)
-	return err
+	return s.TTY, nil
 }
 
 // Shutdown lets the supervisor end as soon as it has no containers. The client

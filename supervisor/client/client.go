@@ -38,6 +38,7 @@ type Client struct {
 	linked  chan struct{} // closed while link is set
 	problem error         // why there is no link
 	outputs map[uint64]*Output
+	held    map[string]*held
 	lastKey uint64
 
 	exits    exitQueue
@@ -64,7 +65,7 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 	if err := os.MkdirAll(o.ExecRoot, 0o700); err != nil {
 		return nil, err
 	}
-	c := &Client{o: o, linked: make(chan struct{}), outputs: map[uint64]*Output{}}
+	c := &Client{o: o, linked: make(chan struct{}), outputs: map[uint64]*Output{}, held: map[string]*held{}}
 	c.ending, c.close = context.WithCancel(context.Background())
 	c.exits.init()
 	var l *link
@@ -82,6 +83,10 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 	c.set(l)
 	c.gone.Go(func() { c.stayLinked(l) })
 	c.gone.Go(c.exits.feed)
+	if err := c.holdAll(ctx); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("supervisor: %w", err)
+	}
 	return c, nil
 }
 
@@ -96,6 +101,7 @@ func (c *Client) Close() error {
 	}
 	c.exits.end()
 	c.gone.Wait()
+	c.releaseAll()
 	return nil
 }
 
@@ -145,7 +151,8 @@ func (c *Client) stayLinked(l *link) {
 		}
 		c.set(l)
 		c.o.Log("supervisor %d is connected", l.hello.Pid)
-		c.watchAgain()
+		c.giveBack(l)
+		c.watchAgain(l)
 	}
 }
 

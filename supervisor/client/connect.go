@@ -32,7 +32,7 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 			return nil, err
 		}
 	}
-	l := newLink(conn, c.exits.add)
+	l := newLink(conn, c.told)
 	hello, err := json.Marshal(protocol.Hello{Exits: true})
 	if err != nil {
 		return nil, err

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"sync"
 
 	"github.com/jobengine/engine/supervisor/protocol"
@@ -77,6 +76,14 @@ func (q *exitQueue) feed() {
 	}
 }
 
+// told takes an exit from the connection.
+func (c *Client) told(e protocol.Exit) {
+	if e.ExecID == "" {
+		c.release(e.Container)
+	}
+	c.exits.add(e)
+}
+
 // Exits gives the ends of containers and of their execs, in the order in which
 // the supervisor recorded them. One that was not acknowledged is told again by a
 // later connection, also to the next daemon. The channel is closed by Close.
@@ -93,9 +100,5 @@ func (c *Client) Ack(e protocol.Exit) {
 	if l == nil {
 		return
 	}
-	body, err := json.Marshal(a)
-	if err != nil {
-		return
-	}
-	go func() { _, _ = l.call(context.Background(), protocol.OpAck, body, nil) }()
+	go func() { _ = l.do(context.Background(), protocol.OpAck, a) }()
 }

@@ -111,6 +111,24 @@ func (l *link) call(ctx context.Context, op string, body json.RawMessage, files 
 	}
 }
 
+// do makes one attempt at a request that answers nothing. Unlike Client.call it
+// may be used by the goroutine that keeps the connection.
+func (l *link) do(ctx context.Context, op string, in any, files ...*os.File) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	a, err := l.call(ctx, op, body, files)
+	if err != nil {
+		return err
+	}
+	protocol.CloseAll(a.files)
+	if a.Error != nil {
+		return a.Error
+	}
+	return nil
+}
+
 // call repeats a request until a supervisor has answered it.
 func (c *Client) call(ctx context.Context, op string, in, out any, files ...*os.File) ([]*os.File, error) {
 	body, err := json.Marshal(in)
@@ -141,12 +159,5 @@ func (c *Client) call(ctx context.Context, op string, in, out any, files ...*os.
 			}
 		}
 		return a.files, nil
-	}
-}
-
-// forget ends a watch. The supervisor does so too when the connection ends.
-func (l *link) forget(id string, key uint64) {
-	if body, err := json.Marshal(protocol.Watch{ID: id, Key: key}); err == nil {
-		_, _ = l.call(context.Background(), protocol.OpUnwatch, body, nil)
 	}
 }

@@ -57,7 +57,7 @@ func (c *Client) Output(ctx context.Context, id string) (*Output, error) {
 }
 
 // watchAgain registers all outputs with a supervisor that is new.
-func (c *Client) watchAgain() {
+func (c *Client) watchAgain(l *link) {
 	c.mu.Lock()
 	var all []*Output
 	for _, o := range c.outputs {
@@ -65,7 +65,7 @@ func (c *Client) watchAgain() {
 	}
 	c.mu.Unlock()
 	for _, o := range all {
-		_, err := c.call(c.ending, protocol.OpWatch, protocol.Watch{ID: o.id, Key: o.key}, nil, o.bell)
+		err := l.do(c.ending, protocol.OpWatch, protocol.Watch{ID: o.id, Key: o.key}, o.bell)
 		if errors.Is(err, execdriver.ErrNotFound) {
 			o.mu.Lock()
 			o.gone = true
@@ -161,7 +161,8 @@ func (o *Output) Close() error {
 		return nil
 	}
 	if l != nil {
-		go l.forget(o.id, o.key)
+		// The supervisor ends the watch too when the connection ends.
+		go func() { _ = l.do(context.Background(), protocol.OpUnwatch, protocol.Watch{ID: o.id, Key: o.key}) }()
 	}
 	return errors.Join(o.bell.Close(), o.Reader.Close())
 }

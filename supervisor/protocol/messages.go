@@ -27,8 +27,8 @@ const (
 	OpUnwatch    = "unwatch"     // Watch
 	OpAck        = "ack"         // Ack
 	OpCloseStdin = "close_stdin" // Target
-	OpTTY        = "tty"         // Target → + pty master
-	OpGiveTTY    = "give_tty"    // Target + pty master: for a supervisor that adopted the container
+	OpTake       = "take"        // Target → Process + pidfd [+ pty master]
+	OpGive       = "give"        // Give + pidfd [+ pty master]: for a supervisor that took over
 	OpShutdown   = "shutdown"    // the supervisor ends once it has no containers
 	OpExit       = "exit"        // pushed: Exit
 )
@@ -99,6 +99,14 @@ type Start struct {
 // Target names a container.
 type Target struct{ ID string }
 
+// Give hands back to a new supervisor what only the daemon still has of a
+// container: the pidfd from its start, which can tell the exit code of a process
+// that is gone by now, and the master of its terminal.
+type Give struct {
+	ID  string
+	TTY bool // a second descriptor, the pty master, came along
+}
+
 // Signal goes to the first process, or with ExecID to that of an exec.
 type Signal struct {
 	ID     string
@@ -140,6 +148,7 @@ type Container struct {
 	StartTime uint64
 	Run       uint64
 	Tty       bool
+	StdinOpen bool     `json:",omitempty"` // it has a stdin that nobody has closed for good
 	Exit      *Exit    `json:",omitempty"`
 	Execs     []string `json:",omitempty"` // ids of those that run
 }
