@@ -140,9 +140,11 @@ func (c *Containers) reserve(id, name, imageID string) (string, error) {
 // build puts the container on disk: folder, layer, volumes, record, in this
 // order, so that a folder without a record is known for half-made.
 func (c *Containers) build(ctx context.Context, s *Snapshot) (_ *Container, err error) {
-	var undo undos
-	defer func() { undo.ifFailed(&err) }()
-
+	defer func() {
+		if err != nil {
+			err = c.unbuild(context.WithoutCancel(ctx), s.ID, err)
+		}
+	}()
 	synced := !s.HostConfig.AutoRemove
 	mkdir := durable.MkdirAllUnsynced
 	if synced {
@@ -151,8 +153,6 @@ func (c *Containers) build(ctx context.Context, s *Snapshot) (_ *Container, err 
 	if err := mkdir(c.fsys, c.path(s.ID), 0o710); err != nil {
 		return nil, err
 	}
-	undo.add(func() error { return c.removeFiles(s.ID, false) })
-
 	parent, err := c.images.Parent(ctx, s.ImageID)
 	if err != nil {
 		return nil, err
@@ -160,7 +160,6 @@ func (c *Containers) build(ctx context.Context, s *Snapshot) (_ *Container, err 
 	if err := c.createLayer(ctx, s, parent); err != nil {
 		return nil, err
 	}
-	undo.add(func() error { return c.graph.Remove(context.WithoutCancel(ctx), s.ID) })
 	if synced {
 		if err := graphdriver.Sync(ctx, c.graph, s.ID); err != nil {
 			return nil, err
@@ -173,6 +172,22 @@ func (c *Containers) build(ctx context.Context, s *Snapshot) (_ *Container, err 
 		return nil, err
 	}
 	return newContainer(s), nil
+}
+
+// unbuild takes back what build has done: the record first, the folder last, so
+// that at any moment there is a whole container or a folder that says there is none.
+func (c *Containers) unbuild(ctx context.Context, id string, cause error) error {
+	for _, step := range []func() error{
+		func() error { return durable.Remove(c.fsys, c.recordPath(id)) },
+		func() error { return c.graph.Remove(ctx, id) },
+		func() error { return c.removeFiles(id, false) },
+	} {
+		if err := step(); err != nil && !isNotExist(err) {
+			c.log.Errorf("container %s was not made, and what there is of it is removed at the next start: %v", id, err)
+			break
+		}
+	}
+	return cause
 }
 
 // createLayer makes the layer that the container writes to. Nobody owes

@@ -81,11 +81,8 @@ func (c *Containers) finishRemoval(ctx context.Context, ct *Container) error {
 	}
 	defer unlock()
 	s := ct.Snapshot()
-	if !s.damaged && !s.HostConfig.AutoRemove {
-		// On a full disk this fails and the removal can still be done.
-		if err := c.saveUnsynced(ct); err != nil {
-			c.log.Warnf("container %s: the removal is not written down: %v", ct.id, err)
-		}
+	if err := c.markRemoval(ct, s); err != nil {
+		return fmt.Errorf("write down the removal: %w", err)
 	}
 	if err := c.runtime.Delete(ctx, ct.id); err != nil {
 		return fmt.Errorf("runtime: %w", err)
@@ -104,6 +101,23 @@ func (c *Containers) finishRemoval(ctx context.Context, ct *Container) error {
 	})
 	c.event(s, events.ActionDestroy)
 	return nil
+}
+
+// markRemoval makes sure that a removal which is cut off from here on is
+// finished at the next boot. On a full disk nothing can be written, but the
+// record can still be renamed, and a folder without one is removed at boot.
+func (c *Containers) markRemoval(ct *Container, s *Snapshot) error {
+	if s.HostConfig.AutoRemove && !s.damaged {
+		return nil
+	}
+	if !s.damaged && c.saveUnsynced(ct) == nil {
+		return nil
+	}
+	err := c.fsys.Rename(c.recordPath(ct.id), c.path(ct.id, "removed.json"))
+	if isNotExist(err) {
+		return nil
+	}
+	return err
 }
 
 // endForRemoval kills a container that still runs.
