@@ -151,7 +151,11 @@ func (d *Driver) create(ctx context.Context, id string, r record) error {
 		if err != nil {
 			return fmt.Errorf("parent: %w", err)
 		}
-		if len(lowers) > maxLowers {
+		most := maxLowers
+		if !r.ReadWrite {
+			most-- // it is a lower folder itself when it is shown
+		}
+		if len(lowers) > most {
 			return errs.Invalid("overlay2: more than %d layers above one another", maxLowers)
 		}
 		if root, err = d.rootOf(r.Parent); err != nil {
