@@ -26,7 +26,6 @@ func TestACreateThatIsCutOffAnywhereIsWholeOrGone(t *testing.T) {
 		w := newWorld(t)
 		disk := w.dieAt(n)
 		out, err := w.tryCreate("xx")
-		w.Containers.fsys = durable.OS
 		w.reopen(t)
 		if err == nil {
 			assert.Equal(t, w.snapshot(t, "xx").ID, out.ID)
@@ -62,7 +61,6 @@ func TestARenameThatIsCutOffHasOneOfTheNames(t *testing.T) {
 			assert.NilError(t, e, "n=%d: after a failed rename the old name is gone", n)
 			assert.Equal(t, ct.ID(), id)
 		}
-		w.Containers.fsys = durable.OS
 		w.reopen(t)
 		assert.Equal(t, len(w.List()), 1)
 		name := w.List()[0].Name
@@ -80,7 +78,6 @@ func TestARemovalThatIsCutOffIsFinishedOrNotBegun(t *testing.T) {
 		w.mustCreate(t, "xx")
 		disk := w.dieAt(n)
 		_, err := jobs.Rm.Run(ctx, w.eng, jobs.RmIn{Container: "xx"})
-		w.Containers.fsys = durable.OS
 		w.reopen(t)
 		if err == nil {
 			assert.Equal(t, len(w.List()), 0)
@@ -107,7 +104,6 @@ func TestAnExitOnAFullDiskIsStillAnExit(t *testing.T) {
 	out, err := w.wait("xx", "")
 	assert.NilError(t, err)
 	assert.Equal(t, out.StatusCode, int64(6))
-	w.Containers.fsys = durable.OS
 	w.reopen(t)
 	assert.Equal(t, w.snapshot(t, "xx").State.ExitCode, 6)
 }

@@ -43,6 +43,8 @@ func (c *Containers) wait(ctx context.Context, job *engine.StreamJob[jobs.WaitOp
 	switch {
 	case in.Condition == container.WaitConditionRemoved && !s.State.Removed:
 		out.Error = &container.WaitExitError{Message: s.State.RemoveError}
+	case s.State.Removed:
+		// What went wrong was told to whoever started it.
 	case s.State.Error != "":
 		out.Error = &container.WaitExitError{Message: s.State.Error}
 	}
