@@ -1,0 +1,114 @@
+package containers
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// liveRun is a run of a container whose output is open.
+type liveRun struct {
+	out   Output
+	now   bool // it was running when the client asked
+	from  [2]int64
+	check Commit // a commit that is not after from
+}
+
+// nextRun waits for a run of a container: the present one, or the next.
+type nextRun struct {
+	ct     *Container
+	cancel func()
+	got    chan struct{} // closed when there is a result
+
+	mu     sync.Mutex
+	live   *liveRun
+	err    error
+	told   bool
+	closed bool
+}
+
+// seize takes hold of the present run's output as of now, or sees to it that
+// the next run's is opened before its program runs.
+func (a *attachment) seize(ctx context.Context) (*nextRun, error) {
+	n := &nextRun{ct: a.ct, got: make(chan struct{})}
+	var now *Proc
+	now, n.cancel = a.ct.onNextProc(func(*Proc) {
+		out, err := a.c.runtime.Output(context.WithoutCancel(ctx), a.ct.id)
+		n.tell(out, err, false)
+	})
+	if now == nil {
+		return n, nil
+	}
+	out, err := a.c.runtime.Output(ctx, a.ct.id)
+	if err != nil && !errors.Is(err, ErrAbsent) { // that one: it has just ended
+		return nil, err
+	}
+	n.tell(out, err, true)
+	return n, nil
+}
+
+func (n *nextRun) tell(out Output, err error, now bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.told || n.closed {
+		if err == nil {
+			out.Close()
+		}
+		return
+	}
+	n.told = true
+	defer close(n.got)
+	if err != nil {
+		n.err = err
+		return
+	}
+	n.live = &liveRun{out: out, now: now}
+	if now {
+		n.live.check = out.Committed()
+		n.live.from = [2]int64{out.Written(Stdout), out.Written(Stderr)}
+	}
+}
+
+// ready tells whether there is a run already.
+func (n *nextRun) ready() bool {
+	select {
+	case <-n.got:
+		return true
+	default:
+		return false
+	}
+}
+
+// wait gives the run; nil and no error if there will be none, because the
+// container was removed, has just ended, or the client has gone.
+func (n *nextRun) wait(ctx context.Context) (*liveRun, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		defer cancel()
+		_, _ = n.ct.await(ctx, func(s *Snapshot) bool { return s.State.Removed })
+	}()
+	select {
+	case <-n.got:
+	case <-ctx.Done():
+		if !n.ready() { // a container that is removed when it ends may have been there in between
+			return nil, nil
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if errors.Is(n.err, ErrAbsent) {
+		return nil, nil
+	}
+	return n.live, n.err
+}
+
+func (n *nextRun) close() {
+	n.cancel()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.closed = true
+	if n.live != nil {
+		n.live.out.Close()
+	}
+}

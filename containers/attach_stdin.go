@@ -1,0 +1,46 @@
+package containers
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+
+	"github.com/moby/moby/api/types/events"
+
+	"github.com/jobengine/engine/internal/detachkeys"
+)
+
+// openStdin opens the container's side of what the client types.
+func (a *attachment) openStdin(ctx context.Context) (*os.File, error) {
+	if a.s.Config.Tty {
+		return a.c.runtime.TTY(ctx, a.ct.id)
+	}
+	return a.c.runtime.OpenStdin(a.ct.id)
+}
+
+// copyStdin gives the container what the client types. The end of it is the end
+// of the container's own input if the container was made for one client; else,
+// as with docker, the client leaves.
+func (a *attachment) copyStdin(ctx context.Context, to *os.File, from io.Reader, leave func()) {
+	if a.s.Config.Tty {
+		from = detachkeys.NewReader(from, a.keys)
+	}
+	_, err := io.Copy(onlyWriter{to}, from)
+	switch {
+	case errors.Is(err, detachkeys.ErrDetached):
+		a.c.event(a.ct.Snapshot(), events.ActionDetach)
+		leave()
+	case errors.Is(err, os.ErrClosed), isBroken(err):
+		// The session or the container has ended. Reading goes on, so that the
+		// client's end is noticed.
+		_, _ = io.Copy(io.Discard, from)
+	case a.s.Config.StdinOnce && !a.s.Config.Tty:
+		to.Close()
+		if err := a.c.runtime.CloseStdin(context.WithoutCancel(ctx), a.ct.id); err != nil && !errors.Is(err, ErrAbsent) && !errors.Is(err, ErrNotRunning) {
+			a.c.log.Errorf("container %s: close stdin: %v", a.ct.id, err)
+		}
+	default:
+		leave()
+	}
+}

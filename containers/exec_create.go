@@ -1,0 +1,49 @@
+package containers
+
+import (
+	"context"
+	"strings"
+
+	"github.com/moby/moby/api/types/events"
+
+	"github.com/jobengine/engine/engine"
+	"github.com/jobengine/engine/internal/detachkeys"
+	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/jobs"
+)
+
+// execCreate notes a process that is to be started in a running container.
+func (c *Containers) execCreate(_ context.Context, _ *engine.Job, in jobs.ExecCreateIn) (out jobs.ExecCreateOut, err error) {
+	ct, err := c.find(in.Container)
+	if err != nil {
+		return out, err
+	}
+	s := ct.Snapshot()
+	if len(in.Cmd) == 0 {
+		return out, errs.Invalid("No exec command specified")
+	}
+	if err := canExec(s, in.Container); err != nil {
+		return out, err
+	}
+	e := &execution{
+		id: newID(), ct: ct, request: in.ExecCreateRequest,
+		started: make(chan struct{}), ended: make(chan struct{}),
+	}
+	if in.DetachKeys != "" {
+		if e.keys, err = detachkeys.Parse(in.DetachKeys); err != nil {
+			return out, errs.Invalid("Invalid escape keys (%s) provided", in.DetachKeys)
+		}
+	}
+	c.execs.add(e)
+	if ct.Snapshot().State.Removed { // while we looked: nobody else drops it
+		c.forgetExecs(ct)
+	}
+	c.event(s, e.action(events.ActionExecCreate), "execID", e.id)
+	out.ID = e.id
+	return out, nil
+}
+
+// action is an event's name with the command, as in "exec_start: sh -c ls".
+func (e *execution) action(name events.Action) events.Action {
+	return name + ": " + events.Action(strings.Join(e.request.Cmd, " "))
+}

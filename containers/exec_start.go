@@ -1,0 +1,135 @@
+package containers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/moby/moby/api/types/events"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/jobengine/engine/containers/spec"
+	"github.com/jobengine/engine/engine"
+	"github.com/jobengine/engine/internal/detachkeys"
+	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/jobs"
+)
+
+// execStart starts an exec's process and connects the client to it. A client
+// that goes away leaves the process running.
+func (c *Containers) execStart(ctx context.Context, job *engine.StreamJob[jobs.ExecStartOpen], in jobs.ExecStartIn) (out jobs.ExecStartOut, err error) {
+	e, err := c.execs.find(in.Exec)
+	if err != nil {
+		return out, err
+	}
+	s := e.ct.Snapshot()
+	if err := e.begin(); err != nil {
+		return out, err
+	}
+	if err := canExec(s, s.Name); err != nil {
+		e.unbegin()
+		return out, err
+	}
+	var streams engine.Streams
+	if !in.Detach {
+		if err := job.Open(jobs.ExecStartOpen{Tty: in.Tty}); err != nil {
+			e.unbegin()
+			return out, nil
+		}
+		streams = job.Streams
+	}
+	c.event(s, e.action(events.ActionExecStart), "execID", e.id)
+	// From here on the process is nobody's but the container's.
+	link, err := c.execNow(context.WithoutCancel(ctx), e, s, in)
+	if err != nil {
+		e.fail()
+		c.execs.sweepLater(c.life)
+		return out, err
+	}
+	if in.Detach {
+		link.discard()
+		return out, nil
+	}
+	link.connect(ctx, streams)
+	return out, nil
+}
+
+// execFailed is the exit code of an exec whose process could not be started,
+// whatever the reason, as with docker.
+const execFailed = 126
+
+// fail ends an exec that has no process.
+func (e *execution) fail() {
+	e.end(execFailed)
+	close(e.started)
+}
+
+// unbegin takes begin back: nothing was tried.
+func (e *execution) unbegin() {
+	e.mu.Lock()
+	e.begun = false
+	e.mu.Unlock()
+}
+
+// execNow starts the process.
+func (c *Containers) execNow(ctx context.Context, e *execution, s *Snapshot, in jobs.ExecStartIn) (*execLink, error) {
+	proc := e.ct.Proc()
+	if proc == nil {
+		return nil, errs.Conflict("Container %s is not running", s.ID)
+	}
+	process, err := c.execProcess(e, s, proc, in)
+	if err != nil {
+		return nil, errs.Invalid("%w", err)
+	}
+	link := &execLink{c: c, e: e, keys: e.keys}
+	if link.keys == nil {
+		link.keys = detachkeys.Default()
+	}
+	theirs, err := link.pipes(in.Detach)
+	if err != nil {
+		return nil, err
+	}
+	p, err := c.runtime.Exec(ctx, s.ID, e.id, process, theirs[0], theirs[1], theirs[2])
+	for _, f := range theirs {
+		if f != nil {
+			f.Close()
+		}
+	}
+	if err != nil {
+		link.close()
+		return nil, execError(s, err)
+	}
+	if p.PidFD != nil {
+		p.PidFD.Close()
+	}
+	link.tty = p.TTY
+	e.run(p)
+	return link, nil
+}
+
+func (c *Containers) execProcess(e *execution, s *Snapshot, proc *Proc, in jobs.ExecStartIn) (*specs.Process, error) {
+	q := e.request
+	size := q.ConsoleSize
+	if in.ConsoleSize != nil {
+		size = in.ConsoleSize
+	}
+	x := spec.ExecInput{
+		Rootfs: proc.Rootfs, Config: s.Config, HostConfig: s.HostConfig, Hostname: s.Config.Hostname, Host: c.host.spec(),
+		Args: q.Cmd, Env: q.Env, User: q.User, WorkingDir: q.WorkingDir, Tty: q.Tty, Privileged: q.Privileged,
+	}
+	if size != nil {
+		x.Height, x.Width = size[0], size[1]
+	}
+	return spec.Exec(x)
+}
+
+// execError puts the runtime's error in the words that clients look for.
+func execError(s *Snapshot, err error) error {
+	switch {
+	case errors.Is(err, ErrNotRunning), errors.Is(err, ErrAbsent):
+		return errs.Conflict("Container %s is not running", s.ID)
+	case errors.Is(err, ErrNoProgram), errors.Is(err, ErrNotExecutable):
+		return errs.Invalid("OCI runtime exec failed: exec failed: %w: unknown", err)
+	}
+	return fmt.Errorf("OCI runtime exec failed: exec failed: %w: unknown", err)
+}

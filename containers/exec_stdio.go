@@ -1,0 +1,209 @@
+package containers
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/moby/moby/api/types/events"
+	"golang.org/x/sys/unix"
+
+	"github.com/jobengine/engine/engine"
+	"github.com/jobengine/engine/internal/detachkeys"
+)
+
+// execGrace is how long output is still waited for after a process's end, when
+// others that it has started hold its streams.
+const execGrace = 2 * time.Second
+
+// execLink is the daemon's side of an exec's streams.
+type execLink struct {
+	c    *Containers
+	e    *execution
+	keys []byte
+
+	tty    *os.File    // or
+	stdin  *os.File    // nil: not attached
+	output [2]*os.File // nil: not attached
+}
+
+// pipes makes what the process gets as descriptors; nil is /dev/null. With a
+// terminal there are none.
+func (l *execLink) pipes(detached bool) (theirs [3]*os.File, err error) {
+	q := l.e.request
+	if q.Tty || detached {
+		return theirs, nil
+	}
+	defer func() {
+		if err != nil {
+			l.close()
+			for _, f := range theirs {
+				if f != nil {
+					f.Close()
+				}
+			}
+		}
+	}()
+	if q.AttachStdin {
+		if theirs[0], l.stdin, err = pipe(0); err != nil {
+			return theirs, err
+		}
+	}
+	for s, wanted := range [2]bool{q.AttachStdout, q.AttachStderr} {
+		if wanted {
+			if theirs[1+s], l.output[s], err = pipe(1); err != nil {
+				return theirs, err
+			}
+		}
+	}
+	return theirs, nil
+}
+
+// pipe makes a pipe for a process's descriptor: 0 reads from it, others write.
+// Our end is in the poller; theirs blocks, as programs expect.
+func pipe(descriptor int) (theirs, ours *os.File, err error) {
+	var fd [2]int
+	if err := unix.Pipe2(fd[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, os.NewSyscallError("pipe2", err)
+	}
+	their, our := fd[0], fd[1]
+	if descriptor > 0 {
+		their, our = fd[1], fd[0]
+	}
+	theirs = os.NewFile(uintptr(their), "stdio")
+	if err := unix.SetNonblock(our, true); err != nil {
+		unix.Close(our)
+		theirs.Close()
+		return nil, nil, os.NewSyscallError("fcntl", err)
+	}
+	return theirs, os.NewFile(uintptr(our), "stdio"), nil
+}
+
+func (l *execLink) close() {
+	for _, f := range []*os.File{l.tty, l.stdin, l.output[0], l.output[1]} {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// discard lets a process run that nobody is connected to.
+func (l *execLink) discard() {
+	if l.tty != nil {
+		done := l.copyOutput(engine.Streams{})
+		go func() {
+			<-done
+			l.forgetTTY()
+		}()
+	}
+}
+
+// connect copies between the client and the process until the process has ended
+// and all it wrote was given, or the client leaves. What is written then is read
+// and thrown away, so that the process never waits for a client that is gone.
+func (l *execLink) connect(ctx context.Context, s engine.Streams) {
+	leave, left := context.WithCancel(ctx)
+	defer left()
+	output := l.copyOutput(engine.Streams{Stdout: gate{leave, s.Stdout}, Stderr: gate{leave, s.Stderr}})
+	l.copyInput(s.Stdin, left)
+	go func() {
+		<-output
+		<-l.e.ended
+		l.forgetTTY()
+		if l.stdin != nil {
+			l.stdin.Close()
+		}
+	}()
+	select {
+	case <-l.e.ended:
+	case <-leave.Done():
+		return
+	}
+	grace := time.NewTimer(execGrace)
+	defer grace.Stop()
+	select {
+	case <-output:
+	case <-grace.C:
+	case <-leave.Done():
+	}
+}
+
+// copyOutput copies until the streams' ends, which the result tells. A nil
+// writer, and one that has failed, get nothing.
+func (l *execLink) copyOutput(s engine.Streams) <-chan struct{} {
+	var all sync.WaitGroup
+	copyFrom := func(f *os.File, w io.Writer) {
+		if f == nil {
+			return
+		}
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			// A daemon that stops lets go of the streams.
+			defer context.AfterFunc(l.c.life, func() { f.Close() })()
+			if w != nil {
+				_, _ = io.Copy(w, onlyReader{f})
+			}
+			_, _ = io.Copy(io.Discard, onlyReader{f})
+			if f != l.tty {
+				f.Close()
+			}
+		}()
+	}
+	copyFrom(l.tty, s.Stdout)
+	copyFrom(l.output[0], s.Stdout)
+	copyFrom(l.output[1], s.Stderr)
+	done := make(chan struct{})
+	go func() {
+		all.Wait()
+		close(done)
+	}()
+	return done
+}
+
+// copyInput gives the process what the client types. Its end is the end of the
+// process's input; that of a terminal can't end, so there the client leaves.
+func (l *execLink) copyInput(from io.Reader, leave func()) {
+	var to *os.File
+	if l.e.request.AttachStdin {
+		if to = l.stdin; to == nil {
+			to = l.tty
+		}
+	}
+	go func() {
+		if to == nil {
+			// Somebody has to read, or a client's end would not be noticed.
+			_, _ = io.Copy(io.Discard, from)
+			return
+		}
+		if to == l.tty {
+			from = detachkeys.NewReader(from, l.keys)
+		}
+		_, err := io.Copy(onlyWriter{to}, from)
+		switch {
+		case errors.Is(err, detachkeys.ErrDetached):
+			l.c.event(l.e.ct.Snapshot(), events.ActionExecDetach, "execID", l.e.id)
+			leave()
+		case isBroken(err):
+			_, _ = io.Copy(io.Discard, from)
+		case to == l.tty:
+			leave()
+		default:
+			to.Close()
+		}
+	}()
+}
+
+// forgetTTY closes the terminal, which a resize may be using.
+func (l *execLink) forgetTTY() {
+	if l.tty == nil {
+		return
+	}
+	l.e.mu.Lock()
+	defer l.e.mu.Unlock()
+	l.e.tty = nil
+	l.tty.Close()
+}
