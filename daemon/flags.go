@@ -117,6 +117,11 @@ func flagSet(cfg *Config) *pflag.FlagSet {
 	return f
 }
 
+// Usage is the help text of the daemon.
+func Usage() string {
+	return "Usage:  engine -d [OPTIONS]\n\nRun the engine's daemon.\n\nOptions:\n" + flagSet(&Config{}).FlagUsages()
+}
+
 // Wanted tells whether a command line asks for the daemon: -d or --daemon
 // stands before the first word that is not a flag.
 func Wanted(args []string) bool {

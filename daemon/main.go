@@ -25,7 +25,7 @@ import (
 func Main(set *builtins.Set, args []string) int {
 	cfg, flags, err := parse(args)
 	if flags.Changed("help") {
-		fmt.Printf("Usage:  engine -d [OPTIONS]\n\nRun the engine's daemon.\n\nOptions:\n%s", flags.FlagUsages())
+		fmt.Print(Usage())
 		return 0
 	}
 	if flags.Changed("version") {
