@@ -137,6 +137,10 @@ func TestNobodyListens(t *testing.T) {
 
 func TestEmptyNameIsNotAsked(t *testing.T) {
 	client := serve(t, "1.41", func(_ http.ResponseWriter, r *http.Request) { t.Error("asked", r.URL) })
+	assert.Equal(t, emptyName("/containers//web/json"), "")
+	assert.Equal(t, emptyName("/containers/web"), "")
+	assert.Equal(t, emptyName("/networks"), "")
+	assert.Equal(t, emptyName("/networks/"), "network")
 	assert.Error(t, client.Get(context.Background(), "/containers//json", nil, nil), "invalid container name or ID: value is empty")
 }
 

@@ -201,8 +201,8 @@ func (c *Client) request(ctx context.Context, method, path string, query url.Val
 // caller's to close. path begins after the version ("/containers/json"). body
 // is nil, an io.Reader that is sent as it is, or anything else as JSON.
 func (c *Client) Do(ctx context.Context, method, path string, query url.Values, body any, header ...string) (*http.Response, error) {
-	if noun, _, empty := strings.Cut(path+"/", "s//"); empty {
-		return nil, fmt.Errorf("invalid %s name or ID: value is empty", strings.TrimPrefix(noun, "/"))
+	if noun := emptyName(path); noun != "" {
+		return nil, fmt.Errorf("invalid %s name or ID: value is empty", noun)
 	}
 	version, err := c.Version(ctx)
 	if err != nil {
@@ -232,6 +232,18 @@ func (c *Client) Do(ctx context.Context, method, path string, query url.Values, 
 		return nil, errorFrom(resp, req.URL.String())
 	}
 	return resp, nil
+}
+
+// emptyName returns the kind of object that a path names by nothing:
+// "container" of /containers//json and of /containers/. A name may begin with
+// a slash, as in /containers//web/json.
+func emptyName(path string) string {
+	noun, rest, found := strings.Cut(strings.TrimPrefix(path, "/"), "s/")
+	name, verb, hasVerb := strings.Cut(rest, "/")
+	if found && name == "" && (!hasVerb || !strings.Contains(verb, "/")) {
+		return noun
+	}
+	return ""
 }
 
 func encode(body any) (io.Reader, string, error) {
