@@ -1,6 +1,7 @@
 package containers
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -152,4 +153,23 @@ func TestAFailedCreateLeavesNothing(t *testing.T) {
 	assert.Equal(t, len(entries), 0)
 	w.graph.failWith("CreateReadWrite", nil)
 	w.mustCreate(t, "xx")
+}
+
+func TestAStartThatWasCutOffBeforeTheProgramRanIsTakenBack(t *testing.T) {
+	w := newWorld(t)
+	id := w.mustCreate(t, "xx")
+	// What is there when the daemon dies between Create and Start of the runtime.
+	ct, err := w.find("xx")
+	assert.NilError(t, err)
+	r := &run{c: w.Containers, ct: ct, s: ct.Snapshot()}
+	for _, step := range []func(context.Context) error{r.mountRootfs, r.prepare, r.writeBundle, r.record, r.createProcess} {
+		assert.NilError(t, step(ctx))
+	}
+	assert.NilError(t, <-r.saved)
+	w.reopen(t)
+	s := w.snapshot(t, id)
+	assert.Equal(t, s.State.Status(), container.StateCreated)
+	assert.Equal(t, w.runtime.count(), 0)
+	w.mustStart(t, "xx")
+	assert.Equal(t, w.snapshot(t, id).Runs, 1)
 }

@@ -50,6 +50,8 @@ func (c *Containers) restore(ctx context.Context, ct *Container, known map[strin
 		} else {
 			c.log.Errorf("container %s lives but can't be taken over: %v", ct.id, err)
 		}
+	case s.State.Running && found && r.Status == "created" && !s.damaged:
+		c.takeBackStart(ctx, ct)
 	case s.State.Running:
 		c.foldExit(ctx, ct, r)
 	default:
@@ -95,6 +97,27 @@ func (c *Containers) adopt(ctx context.Context, ct *Container, r RuntimeState) e
 	})
 	ct.setProc(p)
 	return nil
+}
+
+// takeBackStart undoes a start that was cut off before the program ran: nobody
+// was told that it did.
+func (c *Containers) takeBackStart(ctx context.Context, ct *Container) {
+	if err := c.runtime.Delete(ctx, ct.id); err != nil {
+		c.log.Errorf("container %s: what a start that was cut off left: %v", ct.id, err)
+	}
+	_ = c.graph.Put(ctx, ct.id)
+	ct.update(func(s *Snapshot) {
+		s.Runs--
+		s.State.Running, s.State.Pid, s.State.StartTime = false, 0, 0
+		if s.Runs == 0 {
+			s.State.StartedAt = time.Time{}
+			return
+		}
+		s.State.ExitCode, s.State.Error = 255, "the engine was killed while it started the container again; how the run before ended is not known any more"
+	})
+	if err := c.saveUnsynced(ct); err != nil {
+		c.log.Errorf("container %s: record: %v", ct.id, err)
+	}
 }
 
 // foldExit records how a container ended while nobody looked: as the runtime or
