@@ -30,6 +30,7 @@ type output struct {
 	log     *jsonfile.Writer // nil: no log
 	at      spool.Commit
 	failing bool // the last attempt to write the log failed
+	closed  bool
 	sources [spool.Streams]*os.File
 	watches []watch
 }
@@ -238,7 +239,6 @@ func (o *output) forward(s spool.Stream, last bool) {
 	}
 	for {
 		n, _ := o.spool.ReadAt(s, b.raw[:min(len(b.raw), int(o.spool.Written(s)-next.Offset[s]))], next.Offset[s])
-		now := time.Now()
 		rest := b.raw[:n]
 		for {
 			line, whole := cutLine(rest)
@@ -251,7 +251,7 @@ func (o *output) forward(s spool.Stream, last bool) {
 			if o.log.Full(len(b.records)) && !o.rotate(flush) {
 				return
 			}
-			at := now
+			at := time.Now()
 			if since := next.PartialSince[s]; since != 0 {
 				at = time.Unix(0, since) // the pieces of a line have the time of the first
 			}
@@ -312,9 +312,7 @@ func (o *output) logFails(err error) {
 	if !o.failing {
 		logrus.Errorf("container %s: its log cannot be written, output is kept in memory meanwhile: %v", o.id, err)
 		o.failing = true
-		if !o.ended.Load() {
-			time.AfterFunc(time.Second, o.retry)
-		}
+		time.AfterFunc(time.Second, o.retry)
 	}
 	for s := range spool.Stream(spool.Streams) {
 		if written := o.spool.Written(s); written-o.at.Offset[s] > backlogMax {
@@ -334,7 +332,7 @@ func (o *output) logWorks() {
 func (o *output) retry() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.failing || o.ended.Load() {
+	if !o.failing || o.closed {
 		return
 	}
 	for s := range spool.Stream(spool.Streams) {
@@ -370,6 +368,7 @@ func (o *output) end() {
 func (o *output) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.closed = true
 	o.dropWatches()
 	if o.log != nil {
 		if err := o.log.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
