@@ -231,8 +231,17 @@ func checkEndpoints(n *network.NetworkingConfig, hc *container.HostConfig) error
 		return nil
 	}
 	for name, e := range n.EndpointsConfig {
-		if e != nil && (e.IPAMConfig != nil || len(e.Links) > 0 || len(e.Aliases) > 0 || len(e.MacAddress) > 0) {
-			return errs.NotImplemented("addresses and aliases on network %q are not supported yet in this version", name)
+		// Neither none nor host can give any of these.
+		switch {
+		case e == nil:
+		case e.IPAMConfig != nil && (e.IPAMConfig.IPv4Address.IsValid() || e.IPAMConfig.IPv6Address.IsValid() || len(e.IPAMConfig.LinkLocalIPs) > 0):
+			return errs.Invalid("user specified IP address is supported on user defined networks only")
+		case len(e.Aliases) > 0:
+			return errs.Invalid("network-scoped alias is supported only for containers in user defined networks")
+		case len(e.Links) > 0:
+			return errs.NotImplemented("links on network %q are not supported yet in this version", name)
+		case len(e.MacAddress) > 0:
+			return errs.NotImplemented("a MAC address on network %q is not supported yet in this version", name)
 		}
 		if !slices.Contains([]string{"none", "host", "default", string(hc.NetworkMode)}, name) {
 			probe := *hc

@@ -118,11 +118,11 @@ func (c *Containers) resolvConf(s *Snapshot) []byte {
 		options = hc.DNSOptions
 	}
 	var b bytes.Buffer
-	for _, a := range servers {
-		fmt.Fprintf(&b, "nameserver %s\n", a)
-	}
 	if len(search) > 0 {
 		fmt.Fprintf(&b, "search %s\n", strings.Join(search, " "))
+	}
+	for _, a := range servers {
+		fmt.Fprintf(&b, "nameserver %s\n", a)
 	}
 	if len(options) > 0 {
 		fmt.Fprintf(&b, "options %s\n", strings.Join(options, " "))

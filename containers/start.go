@@ -140,6 +140,9 @@ func (r *run) prepare(context.Context) (err error) {
 	if r.in.User, err = spec.FindUser(r.rootfs, s.Config.User, hc.GroupAdd); err != nil {
 		return err
 	}
+	if err := spec.CheckCwd(r.rootfs, s.Config.WorkingDir); err != nil {
+		return err
+	}
 	etc, err := r.c.writeEtc(s)
 	if err != nil {
 		return err

@@ -62,14 +62,14 @@ func checkConfig(cfg *container.Config) error {
 	return checkTexts(cfg)
 }
 
-// checkHostname refuses what could make lines of its own in /etc/hosts. Names
-// that DNS would not like are taken, as docker does.
+// checkHostname refuses what could make lines or fields of its own in a file of
+// /etc. Names that DNS would not like are taken, as docker does.
 func checkHostname(what, name string, longest int) error {
 	if len(name) > longest {
 		return errs.Invalid("invalid %s: longer than %d characters", what, longest)
 	}
 	for _, r := range name {
-		if r <= ' ' || r == 0x7f || r == '/' || r == ':' || r == '#' {
+		if r < ' ' || r == 0x7f || r == ':' {
 			return errs.Invalid("invalid %s: %q", what, name)
 		}
 	}

@@ -41,7 +41,7 @@ func checkExtraHosts(list []string) error {
 		if !ok || name == "" {
 			return errs.Invalid("bad format for add-host: %q", h)
 		}
-		if err := checkHostname("add-host", name, 253); err != nil {
+		if err := checkHostname("add-host", name, 253); err != nil || strings.ContainsAny(name, " #") {
 			return errs.Invalid("bad format for add-host: %q", h)
 		}
 		if addr == "host-gateway" {

@@ -3,6 +3,7 @@ package spec
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -15,6 +16,30 @@ import (
 const maxAccounts = 8 << 20
 
 func asPathError(err error, target **fs.PathError) bool { return errors.As(err, target) }
+
+// CheckCwd tells whether a container can start in a folder: it is there, or can
+// be made. The exec driver makes it, from inside.
+func CheckCwd(root, path string) error {
+	if path == "" || path == "/" {
+		return nil
+	}
+	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: root, Err: err}
+	}
+	defer unix.Close(dir)
+	fd, err := unix.Openat2(dir, path, &unix.OpenHow{
+		Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err == nil {
+		unix.Close(fd)
+		return nil
+	}
+	if errors.Is(err, unix.ENOTDIR) {
+		return fmt.Errorf("Cannot mkdir: %s is not a directory", path) //nolint:staticcheck // docker's text
+	}
+	return nil // it is made, or the driver says why not
+}
 
 // readInRoot reads a file of a container's root as the container would see it:
 // links lead nowhere outside, and what is no regular file is not read. A missing
