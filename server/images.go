@@ -91,6 +91,7 @@ func (s *Server) postImageCreate(w *response, r *request) error {
 		Changes:    r.form["changes"],
 		Platform:   r.get("platform"),
 	}
+	defer w.fullDuplex(r)()
 	_, err := jobs.Import.Run(r.Context(), s.eng, in, func(jobs.ImportOpen) (engine.Streams, error) {
 		return openProgress(w)
 	}, caller(r), engine.Stdin(r.Body))
@@ -130,6 +131,7 @@ func (s *Server) postImageLoad(w *response, r *request) error {
 		}
 		in.Platforms = append(in.Platforms, platform)
 	}
+	defer w.fullDuplex(r)()
 	_, err := jobs.Load.Run(r.Context(), s.eng, in, func(jobs.LoadOpen) (engine.Streams, error) {
 		return openProgress(w)
 	}, caller(r), engine.Stdin(r.Body))

@@ -60,7 +60,7 @@ func (s *Server) postJob(w *response, r *request) error {
 		return err
 	}
 	name := r.vars["name"]
-	w.fullDuplex()
+	defer w.fullDuplex(r)()
 	out := &jobOutput{w: w}
 	opts := []engine.RunOption{caller(r), engine.Stdout(out), engine.Stderr(out)}
 	result, err := s.runNamed(w, r, name, opts)

@@ -140,3 +140,12 @@ func TestTheDynamicDoorIsClosedBesideAnAuthorizationPlugin(t *testing.T) {
 		assert.Equal(t, d.do(method, path, "").StatusCode, 403, line)
 	}
 }
+
+func TestAJobThatEndsDoesNotWaitForTheRestOfItsInput(t *testing.T) {
+	d := start(t, Options{}, kitchen)
+	c := d.dial()
+	c.send("POST /jobs/spill HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n") // and no end
+	head := c.head()
+	assert.Assert(t, strings.HasPrefix(head, "HTTP/1.1 200 OK"), head)
+	assert.Assert(t, strings.Contains(c.readAll(), "half a cup"))
+}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // response is an http.ResponseWriter that knows what it has done.
@@ -38,9 +39,18 @@ func (w *response) Flush() {
 }
 
 // fullDuplex lets a job read the request's body after its answer has begun;
-// net/http would throw the rest of it away.
-func (w *response) fullDuplex() {
-	http.NewResponseController(w.ResponseWriter).EnableFullDuplex() // fails on HTTP/2 only, which has it anyway
+// net/http would throw the rest of it away. The connection serves no further
+// request: with Go 1.26 the next one was seen to be reset when the job had left
+// some of the body unread. The handler defers what is returned, so that the end
+// does not wait for a client that keeps its body open.
+func (w *response) fullDuplex(r *request) (end func()) {
+	if r.ContentLength == 0 {
+		return func() {}
+	}
+	conn := http.NewResponseController(w.ResponseWriter)
+	conn.EnableFullDuplex() // not supported by recorders of tests only
+	w.Header().Set("Connection", "close")
+	return func() { conn.SetReadDeadline(time.Now().Add(lingerTime)) }
 }
 
 // Hijack takes the connection away from HTTP.

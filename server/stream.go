@@ -20,9 +20,8 @@ func (f flusher) Write(p []byte) (int, error) {
 }
 
 // openStream begins a streaming answer: status and headers leave at once, every
-// write of the job's is sent as it is made. The request's body can be read on.
+// write of the job's is sent as it is made.
 func openStream(w *response, contentType string) flusher {
-	w.fullDuplex()
 	w.Header().Set("Content-Type", contentType)
 	w.Flush()
 	return flusher{w}
