@@ -3,6 +3,8 @@ package graphdriver
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -43,130 +45,148 @@ func (l changeList) sorted() []Change {
 }
 
 // compareTrees reports every entry that differs, "/" for the root itself, in no
-// particular order but folders before what is in them.
-func compareTrees(ctx context.Context, trees pair, report func(Change)) error {
-	c := comparer{ctx, trees, report}
+// particular order but folders before what is in them. It goes by descriptors: a
+// running container cannot lead it out of the trees.
+func compareTrees(ctx context.Context, trees pair, report func(Change, *unix.Stat_t)) error {
+	now, err := openFolder(unix.AT_FDCWD, trees.dir)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(now)
+	old := -1
 	before := unix.Stat_t{Mode: unix.S_IFDIR | 0o755}
-	var now unix.Stat_t
 	if trees.parent != "" {
-		if err := lstat(trees.parent, &before); err != nil {
+		if old, err = openFolder(unix.AT_FDCWD, trees.parent); err != nil {
+			return err
+		}
+		defer unix.Close(old)
+		if err := unix.Fstat(old, &before); err != nil {
 			return err
 		}
 	}
-	if err := lstat(trees.dir, &now); err != nil {
+	var st unix.Stat_t
+	if err := unix.Fstat(now, &st); err != nil {
 		return err
 	}
-	if now.Mode != before.Mode || os.Geteuid() == 0 && (now.Uid != before.Uid || now.Gid != before.Gid) {
-		report(Change{"/", Modified})
+	if st.Mode != before.Mode || os.Geteuid() == 0 && (st.Uid != before.Uid || st.Gid != before.Gid) {
+		report(Change{"/", Modified}, &st)
 	}
-	return c.folder("", trees.parent != "", 0)
+	c := comparer{ctx, report}
+	return c.folder(now, old, "", 0)
 }
 
 type comparer struct {
 	ctx    context.Context
-	trees  pair
-	report func(Change)
+	report func(Change, *unix.Stat_t)
 }
 
-// folder compares what is in path; old tells whether the parent has this folder.
-func (c *comparer) folder(path string, old bool, depth int) error {
+// folder compares what is in the open folder now with what is in old, -1 if the
+// parent has no such folder.
+func (c *comparer) folder(now, old int, path string, depth int) error {
 	if err := c.ctx.Err(); err != nil {
 		return err
 	}
 	if depth > maxDepth {
 		return errs.Invalid("folders are nested more than %d deep", maxDepth)
 	}
-	names, err := namesIn(c.trees.dir + path)
+	names, err := archive.ReadNames(now)
 	if err != nil {
 		return err
 	}
 	var gone []string
-	if old {
-		if gone, err = namesIn(c.trees.parent + path); err != nil {
+	if old >= 0 {
+		if gone, err = archive.ReadNames(old); err != nil {
 			return err
 		}
 	}
 	for _, name := range names {
-		child := path + "/" + name
-		i, had := slices.BinarySearch(gone, name)
-		if had {
+		before := -1
+		if i, had := slices.BinarySearch(gone, name); had {
 			gone = slices.Delete(gone, i, i+1)
+			before = old
 		}
-		if err := c.entry(child, had, depth); err != nil {
+		err := c.entry(now, before, name, path+"/"+name, depth)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // gone meanwhile
 			return err
 		}
 	}
 	for _, name := range gone {
-		c.report(Change{path + "/" + name, Deleted})
+		c.report(Change{path + "/" + name, Deleted}, nil)
 	}
 	return nil
 }
 
-func (c *comparer) entry(path string, had bool, depth int) error {
-	var now, before unix.Stat_t
-	if err := lstat(c.trees.dir+path, &now); err != nil {
-		if os.IsNotExist(err) {
-			return nil
-		}
+// entry compares name in two open folders; old is -1 if it is not in the parent.
+func (c *comparer) entry(now, old int, name, path string, depth int) error {
+	var st, before unix.Stat_t
+	if err := lstatAt(now, name, &st); err != nil {
 		return err
 	}
-	if now.Mode&unix.S_IFMT == unix.S_IFSOCK {
+	if st.Mode&unix.S_IFMT == unix.S_IFSOCK {
 		return nil
 	}
-	isDir := now.Mode&unix.S_IFMT == unix.S_IFDIR
-	wasDir := false
-	if !had {
-		c.report(Change{path, Added})
+	if old < 0 {
+		c.report(Change{path, Added}, &st)
 	} else {
-		if err := lstat(c.trees.parent+path, &before); err != nil {
+		if err := lstatAt(old, name, &before); err != nil {
 			return err
 		}
-		wasDir = before.Mode&unix.S_IFMT == unix.S_IFDIR
-		if c.differ(path, &before, &now) {
-			c.report(Change{path, Modified})
+		if differ(now, old, name, &before, &st) {
+			c.report(Change{path, Modified}, &st)
 		}
 	}
-	if isDir {
-		return c.folder(path, wasDir, depth+1)
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return nil
 	}
-	return nil
+	child, err := openFolder(now, name)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(child)
+	counterpart := -1
+	if before.Mode&unix.S_IFMT == unix.S_IFDIR {
+		if counterpart, err = openFolder(old, name); err != nil {
+			return err
+		}
+		defer unix.Close(counterpart)
+	}
+	return c.folder(child, counterpart, path, depth+1)
 }
 
-func (c *comparer) differ(path string, before, now *unix.Stat_t) bool {
-	if before.Mode != now.Mode || before.Uid != now.Uid || before.Gid != now.Gid || before.Rdev != now.Rdev {
+func differ(now, old int, name string, before, st *unix.Stat_t) bool {
+	if before.Mode != st.Mode || before.Uid != st.Uid || before.Gid != st.Gid || before.Rdev != st.Rdev {
 		return true
 	}
-	switch now.Mode & unix.S_IFMT {
+	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
 		// Its time and size change with what is in it.
 	case unix.S_IFLNK:
-		a, _ := os.Readlink(c.trees.parent + path)
-		b, _ := os.Readlink(c.trees.dir + path)
+		a, _ := archive.ReadLink(old, name)
+		b, _ := archive.ReadLink(now, name)
 		return a != b
 	default:
-		if before.Mtim != now.Mtim || before.Size != now.Size {
+		if before.Mtim != st.Mtim || before.Size != st.Size {
 			return true
 		}
 	}
-	a, errA := archive.Attributes(c.trees.parent + path)
-	b, errB := archive.Attributes(c.trees.dir + path)
+	a, errA := archive.Attributes(old, name)
+	b, errB := archive.Attributes(now, name)
 	return errA == nil && errB == nil && !bytes.Equal(a, b)
 }
 
-func lstat(path string, st *unix.Stat_t) error {
-	if err := unix.Lstat(path, st); err != nil {
-		return &os.PathError{Op: "stat", Path: path, Err: err}
+func lstatAt(dirfd int, name string, st *unix.Stat_t) error {
+	if err := unix.Fstatat(dirfd, name, st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return &os.PathError{Op: "stat", Path: name, Err: err}
 	}
 	return nil
 }
 
-func namesIn(dir string) ([]string, error) {
-	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+func openFolder(dirfd int, name string) (int, error) {
+	fd, err := unix.Openat(dirfd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
+		return -1, &os.PathError{Op: "open", Path: name, Err: err}
 	}
-	defer unix.Close(fd)
-	return archive.ReadNames(fd)
+	return fd, nil
 }
 
 func splitPath(name string) (dir, base string) {

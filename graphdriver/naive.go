@@ -63,7 +63,7 @@ func (n naive) Changes(ctx context.Context, id string) ([]Change, error) {
 		return nil, err
 	}
 	list := changeList{}
-	err = compareTrees(ctx, trees, list.add)
+	err = compareTrees(ctx, trees, func(c Change, _ *unix.Stat_t) { list.add(c) })
 	if e := trees.put(); err == nil {
 		err = e
 	}
@@ -103,7 +103,7 @@ func (r diffReader) Close() error {
 func packChanges(ctx context.Context, w io.Writer, trees pair) error {
 	list := changeList{}
 	rootChanged := false
-	err := compareTrees(ctx, trees, func(c Change) {
+	err := compareTrees(ctx, trees, func(c Change, _ *unix.Stat_t) {
 		if c.Path == "/" {
 			rootChanged = true
 			return
@@ -186,9 +186,8 @@ func (n naive) DiffSize(ctx context.Context, id string) (int64, error) {
 	}
 	var size int64
 	seen := map[uint64]bool{}
-	err = compareTrees(ctx, trees, func(c Change) {
-		var st unix.Stat_t
-		if c.Kind == Deleted || unix.Lstat(trees.dir+c.Path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+	err = compareTrees(ctx, trees, func(_ Change, st *unix.Stat_t) {
+		if st == nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 			return
 		}
 		if st.Nlink == 1 || !seen[st.Ino] {

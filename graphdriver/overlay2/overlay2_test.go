@@ -26,8 +26,16 @@ func open(home string) (graphdriver.Driver, error) {
 
 func TestContract(t *testing.T) { graphtest.Run(t, open) }
 
+// inMemory puts a test's folders on a tmpfs, where making many is quick.
+func inMemory(t *testing.T) {
+	if unix.Access("/dev/shm", unix.W_OK) == nil {
+		t.Setenv("TMPDIR", "/dev/shm")
+	}
+}
+
 // Trees can be compared on an overlay, too.
 func TestContractOfNaiveDiffs(t *testing.T) {
+	inMemory(t)
 	graphtest.Run(t, func(home string) (graphdriver.Driver, error) {
 		d, err := open(home)
 		if err != nil {
@@ -52,6 +60,7 @@ func (w writableLayers) ApplyDiff(ctx context.Context, id string, diff io.Reader
 
 // The way to mount before Linux 6.5.
 func TestContractWithMountOptionsInOneString(t *testing.T) {
+	inMemory(t)
 	graphtest.Run(t, func(home string) (graphdriver.Driver, error) {
 		d, err := open(home)
 		if err == nil {
@@ -62,12 +71,14 @@ func TestContractWithMountOptionsInOneString(t *testing.T) {
 }
 
 func TestContractInAHomeWithAnOddName(t *testing.T) {
+	inMemory(t)
 	graphtest.Run(t, func(home string) (graphdriver.Driver, error) {
 		return open(filepath.Join(home, `a:b,c\d e"f`))
 	})
 }
 
 func TestContractInAHomeWithALongName(t *testing.T) {
+	inMemory(t)
 	graphtest.Run(t, func(home string) (graphdriver.Driver, error) {
 		return open(filepath.Join(home, strings.Repeat("a-long-name/", 20)))
 	})
@@ -126,6 +137,7 @@ func TestThreeHundredLayersShowTogether(t *testing.T) {
 }
 
 func TestMoreLayersThanTheKernelTakesAreRefusedAtCreation(t *testing.T) {
+	inMemory(t)
 	d := driver(t)
 	parent := ""
 	for i := range 600 {

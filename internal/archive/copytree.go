@@ -99,7 +99,7 @@ func (c *treeCopy) entry(ctx context.Context, from, to int, name, path string, d
 		defer unix.Close(target)
 		return c.folder(ctx, child, target, path, depth+1)
 	case unix.S_IFLNK:
-		text, err := readlinkat(from, name)
+		text, err := ReadLink(from, name)
 		if err != nil {
 			return err
 		}

@@ -73,7 +73,7 @@ func (p *Packer) add(name string, dirfd int, base string, st *unix.Stat_t) error
 	case unix.S_IFDIR:
 		return p.addFolder(hdr, dirfd, base)
 	case unix.S_IFLNK:
-		target, err := readlinkat(dirfd, base)
+		target, err := ReadLink(dirfd, base)
 		if err != nil {
 			return err
 		}

@@ -298,7 +298,7 @@ func (t *tree) resolve(path string, links int) (int, error) {
 	if err != nil {
 		return -1, &os.PathError{Op: "open folder", Path: dir, Err: err}
 	}
-	if target, err := readlinkat(parent, missing[0]); err == nil {
+	if target, err := ReadLink(parent, missing[0]); err == nil {
 		unix.Close(parent)
 		if strings.HasPrefix(target, "/") {
 			dir = ""
@@ -351,7 +351,8 @@ func (t *tree) existing(path string) (int, error) {
 	return fd, nil
 }
 
-func readlinkat(dirfd int, name string) (string, error) {
+// ReadLink gives the target of the link name in the open folder dirfd.
+func ReadLink(dirfd int, name string) (string, error) {
 	buf := make([]byte, maxName+1)
 	n, err := unix.Readlinkat(dirfd, name, buf)
 	if err != nil {

@@ -114,17 +114,18 @@ func readXattrs(fd int) ([]xattr, error) {
 	return list, nil
 }
 
-// Attributes gives the extended attributes of a regular file or folder that
-// travel in archives, in one piece to be compared; nothing for what is neither.
-func Attributes(path string) ([]byte, error) {
+// Attributes gives the extended attributes of name, a regular file or folder in
+// the open folder dirfd, that travel in archives, in one piece to be compared;
+// nothing for what is neither.
+func Attributes(dirfd int, name string) ([]byte, error) {
 	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err != nil {
+	if err := unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return nil, err
 	}
 	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFDIR {
 		return nil, nil
 	}
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	fd, err := unix.Openat(dirfd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
