@@ -63,7 +63,7 @@ func (i *Images) load(ctx context.Context, job *engine.StreamJob[jobs.LoadOpen],
 func (i *Images) loadImage(ctx context.Context, p *progress, img bundle.Image, quiet bool) ([]string, error) {
 	sources := make([]store.Source, len(img.Layers))
 	for n, layer := range img.Layers {
-		sources[n] = store.Source{DiffID: layer.DiffID, Open: layer.Open}
+		sources[n] = store.Source{DiffID: layer.DiffID, Open: layer.Open, Done: layer.Done}
 		if !quiet {
 			sources[n].Open = func(ctx context.Context) (io.ReadCloser, error) {
 				r, err := layer.Open(ctx)

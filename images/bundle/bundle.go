@@ -6,6 +6,7 @@ import (
 	"io"
 	"path"
 	"strings"
+	"sync"
 
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
@@ -37,6 +38,9 @@ type Layer struct {
 	DiffID digest.Digest
 	Size   int64 // of the member
 	Open   func(context.Context) (io.ReadCloser, error)
+	// Done says that this layer will not be opened any more; when all that are
+	// made of the same member say so, it is removed from the spool.
+	Done func()
 }
 
 // Images reads what the archive says of its images. Of an image for several
@@ -94,7 +98,9 @@ func (sp *Spool) image(config []byte, layers []string, names []string) (Image, e
 		img.Layers = append(img.Layers, Layer{
 			DiffID: diffID, Size: m.size,
 			Open: func(context.Context) (io.ReadCloser, error) { return sp.open(m) },
+			Done: sync.OnceFunc(func() { sp.unuse(m) }),
 		})
+		sp.uses[m.file]++
 	}
 	return img, nil
 }

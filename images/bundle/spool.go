@@ -33,7 +33,8 @@ type Spool struct {
 	fs      durable.FS
 	dir     string
 	members map[string]member
-	files   int // so far
+	files   int            // so far
+	uses    map[string]int // of each file that is a layer
 }
 
 // member is a file of the archive, or a link to another one.
@@ -51,7 +52,7 @@ func Read(ctx context.Context, fsys durable.FS, dir string, r io.Reader, maxByte
 	if err := fsys.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
-	sp = &Spool{fs: fsys, dir: dir, members: map[string]member{}}
+	sp = &Spool{fs: fsys, dir: dir, members: map[string]member{}, uses: map[string]int{}}
 	defer func() {
 		if err != nil {
 			sp.Close()
@@ -207,6 +208,13 @@ func (sp *Spool) read(name string, maxBytes int64) ([]byte, error) {
 
 // open gives a member to be read.
 func (sp *Spool) open(m member) (io.ReadCloser, error) { return sp.fs.Open(m.file) }
+
+// unuse removes a file with its last use. Layers are given up one after another.
+func (sp *Spool) unuse(m member) {
+	if sp.uses[m.file]--; sp.uses[m.file] == 0 {
+		_ = sp.fs.Remove(m.file) // or Close does
+	}
+}
 
 // localName cleans a name and refuses one that is not inside the archive.
 func localName(name string) (string, error) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/jobengine/engine/graphdriver"
 	"github.com/jobengine/engine/internal/archive"
 )
 
@@ -60,7 +61,7 @@ func (s *Store) Add(ctx context.Context, below []digest.Digest, tar io.Reader) (
 	if !have {
 		owned = false
 		st := &step{chain: chain, flight: fl, mine: true, parent: parent}
-		if err := s.publishLayer(ctx, st); err != nil {
+		if err := s.syncAndPublish(ctx, st); err != nil {
 			s.fail(fl, err)
 			return "", lease, err
 		}
@@ -112,6 +113,13 @@ func (s *Store) board(ctx context.Context, fl *flight) (have bool, err error) {
 			return false, ctx.Err()
 		}
 	}
+}
+
+func (s *Store) syncAndPublish(ctx context.Context, st *step) error {
+	if err := graphdriver.Sync(ctx, s.Graph, st.flight.graphID); err != nil {
+		return err
+	}
+	return s.publishLayer(st)
 }
 
 func (s *Store) leaseChain(chain []digest.Digest) (*Lease, error) {

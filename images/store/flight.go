@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
@@ -23,6 +24,10 @@ type Source struct {
 	// layer is not there yet, perhaps more than once, and perhaps for several
 	// layers at the same time.
 	Open func(ctx context.Context) (io.ReadCloser, error)
+	// Done, if not nil, is called at most once, when Open will not be called
+	// any more: what it reads from need not be kept, nor be written to the
+	// disk along with the layer.
+	Done func()
 }
 
 // Lease keeps layers from being removed until an image has them.
@@ -112,6 +117,9 @@ func (s *Store) unpack(ctx context.Context, sources []Source) (lease *Lease, err
 		if err := s.fillAll(ctx, steps); err != nil {
 			return lease, err
 		}
+		if err := s.syncAll(ctx, steps); err != nil {
+			return lease, err
+		}
 	}
 	for _, st := range steps {
 		if err := s.land(ctx, st); err != nil {
@@ -199,6 +207,26 @@ func (s *Store) fillAll(ctx context.Context, steps []*step) error {
 	return g.Wait()
 }
 
+// syncAll makes the filled layers durable, all at once: the file system does it
+// in one go.
+func (s *Store) syncAll(ctx context.Context, steps []*step) error {
+	if !slices.ContainsFunc(steps, func(st *step) bool { return st.flight != nil && !st.mine }) {
+		// Nobody else's failure can make us begin again.
+		for _, st := range steps {
+			if st.source.Done != nil {
+				st.source.Done()
+			}
+		}
+	}
+	var g errgroup.Group
+	for _, st := range steps {
+		if st.mine {
+			g.Go(func() error { return graphdriver.Sync(ctx, s.Graph, st.flight.graphID) })
+		}
+	}
+	return g.Wait()
+}
+
 // land brings a step to its end: when it returns nil, the layer is published and leased.
 func (s *Store) land(ctx context.Context, st *step) error {
 	switch {
@@ -226,8 +254,11 @@ func (s *Store) land(ctx context.Context, st *step) error {
 		if err := s.fill(ctx, st); err != nil {
 			return err
 		}
+		if err := graphdriver.Sync(ctx, s.Graph, st.flight.graphID); err != nil {
+			return err
+		}
 	}
-	return s.publishLayer(ctx, st)
+	return s.publishLayer(st)
 }
 
 // fill unpacks the tar of a layer and compares its digest.
@@ -265,13 +296,10 @@ func (s *Store) apply(ctx context.Context, st *step) (size int64, err error) {
 	return size, nil
 }
 
-// publishLayer makes the files and then the record of a layer durable, and
-// leases it. The layers below are published.
-func (s *Store) publishLayer(ctx context.Context, st *step) error {
+// publishLayer makes the record of a layer durable, whose files are, and leases
+// it. The layers below are published.
+func (s *Store) publishLayer(st *step) error {
 	fl := st.flight
-	if err := graphdriver.Sync(ctx, s.Graph, fl.graphID); err != nil {
-		return err
-	}
 	rec := layerRecord{Version: formatVersion, DiffID: fl.diffID, Parent: st.parent, GraphID: fl.graphID, SizeBytes: fl.size}
 	s.write.Lock()
 	defer s.write.Unlock()
