@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	"github.com/jobengine/engine/client/api"
 	"github.com/jobengine/engine/client/config"
@@ -18,10 +19,8 @@ type CLI struct {
 
 	receivers []any
 	globals   globals
-	config    *config.File
-	api       *api.Client
-	apiErr    error
-	context   string // the name of the context in use
+	config    func() *config.File         // once, when first needed
+	connected func() (*api.Client, error) // likewise
 }
 
 // Option changes a CLI at its making.
@@ -44,6 +43,8 @@ func New(opts ...Option) *CLI {
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		receivers: []any{Containers{}, Images{}, Networks{}, System{}, Jobs{}},
 	}
+	c.config = sync.OnceValue(c.loadConfig)
+	c.connected = sync.OnceValues(c.connect)
 	for _, o := range opts {
 		o(c)
 	}

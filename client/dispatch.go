@@ -67,7 +67,7 @@ func (c *CLI) describeAll(ctx context.Context) []*Cmd {
 	// Whatever a method does before Parse, or without one, reaches nobody.
 	mute := *c
 	mute.In, mute.Out, mute.Err = strings.NewReader(""), io.Discard, io.Discard
-	mute.api, mute.apiErr = api.Broken(errDescribed), nil
+	mute.connected = func() (*api.Client, error) { return api.Broken(errDescribed), nil }
 	byName := map[string]*Cmd{}
 	for _, r := range c.receivers {
 		v := reflect.ValueOf(r)

@@ -72,24 +72,19 @@ func (c *CLI) parseGlobals(args []string) ([]string, error) {
 
 // Config is the user's config.json. One that cannot be read is an empty one,
 // with a warning.
-func (c *CLI) Config() *config.File {
-	if c.config == nil {
-		var err error
-		if c.config, err = config.Load(c.globals.config); err != nil {
-			fmt.Fprintf(c.Err, "WARNING: Error loading config file: %v\n", err)
-		}
+func (c *CLI) Config() *config.File { return c.config() }
+
+func (c *CLI) loadConfig() *config.File {
+	file, err := config.Load(c.globals.config)
+	if err != nil {
+		fmt.Fprintf(c.Err, "WARNING: Error loading config file: %v\n", err)
 	}
-	return c.config
+	return file
 }
 
 // Connect makes the API client that flags, environment and contexts describe.
 // It does not reach out yet.
-func (c *CLI) Connect() (*api.Client, error) {
-	if c.api == nil && c.apiErr == nil {
-		c.api, c.apiErr = c.connect()
-	}
-	return c.api, c.apiErr
-}
+func (c *CLI) Connect() (*api.Client, error) { return c.connected() }
 
 func (c *CLI) connect() (*api.Client, error) {
 	endpoint, err := c.endpoint()
