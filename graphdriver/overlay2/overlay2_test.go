@@ -338,3 +338,23 @@ func TestAFailedCreateLeavesNothing(t *testing.T) {
 	assert.NilError(t, err)
 	assert.Equal(t, len(entries), 0)
 }
+
+func TestSyncTakesLayersWithFewAndManyFiles(t *testing.T) {
+	d := driver(t)
+	assert.NilError(t, d.Create(t.Context(), "base", ""))
+	assert.NilError(t, d.CreateReadWrite(t.Context(), "rw", "base", nil))
+	dir, err := d.Get(t.Context(), "rw")
+	assert.NilError(t, err)
+	assert.NilError(t, os.Symlink("/absent", filepath.Join(dir, "ln")))
+	assert.NilError(t, unix.Mkfifo(filepath.Join(dir, "fifo"), 0o600))
+	assert.NilError(t, os.Mkdir(filepath.Join(dir, "d"), 0o700))
+	for i := range 2 * fewFiles {
+		if i == 3 {
+			assert.NilError(t, d.Sync(t.Context(), "rw"))
+		}
+		assert.NilError(t, os.WriteFile(filepath.Join(dir, "d", fmt.Sprint(i)), nil, 0o600))
+	}
+	assert.NilError(t, d.Sync(t.Context(), "rw"))
+	assert.NilError(t, d.Put(t.Context(), "rw"))
+	assert.NilError(t, d.Sync(t.Context(), "rw"))
+}
