@@ -69,6 +69,9 @@ func (s *supervisor) adopt(id string) error {
 		}
 	}
 	alive := c.pidfd != nil
+	if st.Create.Tty {
+		c.lateTTY = make(chan struct{})
+	}
 	if c.output, err = recoverOutput(dir, st.Create); err != nil {
 		return err
 	}
@@ -82,6 +85,7 @@ func (s *supervisor) adopt(id string) error {
 	}
 	s.containers[id] = c
 	c.output.begin(sources)
+	s.adoptExecs(c)
 	switch {
 	case alive:
 		go s.awaitEnd(c)
@@ -93,7 +97,8 @@ func (s *supervisor) adopt(id string) error {
 	return nil
 }
 
-// lateWait is how long a daemon has to give the pidfd of a container that has gone.
+// lateWait is how long a daemon has to give what a container that has ended left
+// with it: its pidfd, which knows the exit code, or its terminal, with the last output.
 const lateWait = 3 * time.Second
 
 // awaitLate finds out how a process ended that went while no supervisor lived.

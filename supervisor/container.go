@@ -22,13 +22,18 @@ type container struct {
 	// late is closed when a daemon has given the pidfd of a container that was
 	// gone already when it was adopted; nil for others.
 	late chan struct{}
+	// lateTTY is closed when a daemon has given the terminal of an adopted
+	// container; nil for others.
+	lateTTY chan struct{}
 
 	mu    sync.Mutex // guards what follows; never held across a driver or disk call
 	state state
 	pidfd *os.File
 	tty   *os.File // pty master
 	stdin *os.File // write end of the FIFO
-	exit  *protocol.Exit
+	// ending: its output is being completed, and no terminal is taken any more.
+	ending bool
+	exit   *protocol.Exit
 	// released: this supervisor has called the driver's Start.
 	released bool
 	execs    map[string]*execution

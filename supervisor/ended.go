@@ -55,6 +55,15 @@ func awaitProcess(f *os.File, p protocol.Process) protocol.Exit {
 
 // finish completes the output of an ended container and tells about the exit.
 func (s *supervisor) finish(c *container, exit protocol.Exit) {
+	if c.lateTTY != nil {
+		select {
+		case <-c.lateTTY:
+		case <-time.After(lateWait):
+		}
+	}
+	c.mu.Lock()
+	c.ending = true
+	c.mu.Unlock()
 	c.output.end()
 	c.mu.Lock()
 	c.exit = &exit

@@ -46,7 +46,7 @@ func (s *supervisor) exec(q protocol.Exec, files []*os.File) (reply, error) {
 		// The zombie is ours, so its start time is there even if it has ended.
 		x.process.StartTime, _ = pidfd.StartTime(p.Pid)
 		c.mu.Unlock()
-		c.saveExec(q.ExecID, x.process)
+		c.saveExec(q.ExecID, execState{Op: q.Op, Process: x.process})
 		defer func() { go s.awaitExec(c, q.ExecID, x) }()
 	}
 	c.mu.Lock()
@@ -103,7 +103,7 @@ func execStdio(q protocol.Exec, files []*os.File) (execdriver.Stdio, error) {
 func (s *supervisor) awaitExec(c *container, id string, x *execution) {
 	exit := awaitProcess(x.pidfd, x.process)
 	exit.Container, exit.ExecID = c.id, id
-	c.saveExecExit(id, exit)
+	c.saveExec(id, execState{Op: x.op, Process: x.process, Exit: &exit})
 	pidfd.Reap(x.pidfd)
 	c.mu.Lock()
 	delete(c.execs, id)
@@ -111,7 +111,3 @@ func (s *supervisor) awaitExec(c *container, id string, x *execution) {
 	c.mu.Unlock()
 	s.exits.add(exit)
 }
-
-// TODO(issue 4): execs on disk.
-func (c *container) saveExec(string, protocol.Process)  {}
-func (c *container) saveExecExit(string, protocol.Exit) {}

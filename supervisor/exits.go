@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"encoding/json"
+	"os"
 	"slices"
 	"sync"
 
@@ -32,13 +33,28 @@ func (x *exits) add(e protocol.Exit) {
 	x.changed.Broadcast()
 }
 
-func (x *exits) ack(a protocol.Ack) {
-	if a.Epoch != x.epoch {
-		return
-	}
+// ack takes an exit off and returns it.
+func (x *exits) ack(a protocol.Ack) (protocol.Exit, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.pending = slices.DeleteFunc(x.pending, func(e protocol.Exit) bool { return e.Number == a.Number })
+	if a.Epoch != x.epoch {
+		return protocol.Exit{}, false
+	}
+	for i, e := range x.pending {
+		if e.Number == a.Number {
+			x.pending = slices.Delete(x.pending, i, i+1)
+			return e, true
+		}
+	}
+	return protocol.Exit{}, false
+}
+
+// ack forgets an exit that a daemon has dealt with. That of a container stays in
+// its record until Delete.
+func (s *supervisor) ack(a protocol.Ack) {
+	if e, ok := s.exits.ack(a); ok && e.ExecID != "" {
+		_ = os.Remove(execPath(s.dir(e.Container), e.ExecID))
+	}
 }
 
 func (x *exits) wake() { x.changed.Broadcast() }

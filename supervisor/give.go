@@ -48,11 +48,12 @@ func (s *supervisor) give(q protocol.Give, files []*os.File) (reply, error) {
 		}
 		close(c.late)
 	}
-	if q.TTY && c.state.Create.Tty && c.tty == nil && c.exit == nil {
+	if q.TTY && c.state.Create.Tty && c.tty == nil && c.lateTTY != nil && !c.ending {
 		if c.tty, err = duplicate(files[1]); err != nil {
 			return reply{}, err
 		}
 		c.output.resume(c.tty)
+		close(c.lateTTY)
 	}
 	return reply{}, nil
 }

@@ -165,7 +165,7 @@ func (n *session) operate(m protocol.Message, files []*os.File) (reply, error) {
 	case protocol.OpUnwatch:
 		return with(m, func(q protocol.Watch) (reply, error) { n.unwatch(q); return reply{}, nil })
 	case protocol.OpAck:
-		return with(m, func(q protocol.Ack) (reply, error) { s.exits.ack(q); return reply{}, nil })
+		return with(m, func(q protocol.Ack) (reply, error) { s.ack(q); return reply{}, nil })
 	case protocol.OpCloseStdin:
 		return with(m, s.closeStdin)
 	case protocol.OpTake:

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -251,6 +253,84 @@ func (b *bench) kill2(t testing.TB) {
 	_, err = fmt.Sscan(string(text), &pid)
 	assert.NilError(t, err)
 	assert.NilError(t, syscall.Kill(pid, syscall.SIGKILL))
+}
+
+// TestExecsOutliveASupervisor: one goes on, one ended before and was not
+// acknowledged, and one was.
+func TestExecsOutliveASupervisor(t *testing.T) {
+	drivers(t, func(t *testing.T, b *bench, driver string) {
+		b.run(b.request("c", driver), "sleep", "1000")
+		start := func(id string, args ...string) {
+			x, err := b.Exec(b.ctx, protocol.Exec{Container: "c", ExecID: id, Process: b.process(args...)}, client.Stdio{})
+			assert.NilError(t, err)
+			x.PidFD.Close()
+		}
+		start("lives", exectest.Script("trap 'exit 5' TERM", "while :; do sleep 0.02; done")...)
+		start("told", exectest.Script("exit 6")...)
+		start("acked", exectest.Script("exit 7")...)
+		assert.Equal(t, b.exit("c", "told").ExitCode, 6)
+		b.Ack(b.exit("c", "acked"))
+		for { // Ack does not wait
+			if _, err := os.Stat(filepath.Join(client.ContainerDir(b.root, "c"), "execs", "acked.json")); err != nil {
+				break
+			}
+			assert.NilError(t, b.ctx.Err())
+		}
+		b.mu.Lock()
+		clear(b.exits)
+		b.mu.Unlock()
+		b.kill()
+		assert.Equal(t, b.exit("c", "told").ExitCode, 6)
+		assert.NilError(t, b.ExecSignal(b.ctx, "c", "lives", syscall.SIGTERM))
+		e := b.exit("c", "lives")
+		assert.Assert(t, e.ExitCode == 5 || e.ExitCode == 143, "%+v", e) // 143: before it had set its trap
+		b.mu.Lock()
+		_, again := b.exits["c/acked"]
+		b.mu.Unlock()
+		assert.Assert(t, !again)
+	})
+}
+
+// TestTheDaemonsPidFDKnowsTheExitCode: the container ends and is reaped by pid 1
+// while no supervisor lives; the daemon lives and has held on.
+func TestTheDaemonsPidFDKnowsTheExitCode(t *testing.T) {
+	drivers(t, func(t *testing.T, b *bench, driver string) {
+		b.end()
+		var blocked atomic.Bool
+		b.connectWith(func() (*exec.Cmd, error) {
+			if blocked.Load() {
+				return nil, errors.New("not now")
+			}
+			return exec.Command("/proc/self/exe"), nil
+		})
+		q := b.request("c", driver)
+		p := b.run(q, exectest.Script("trap 'echo last; exit 7' TERM", "echo ready", "while :; do sleep 0.02; done")...)
+		await(t, b.ctx, b.output("c"), "ready")
+		blocked.Store(true)
+		b.kill()
+		assert.NilError(t, syscall.Kill(p.Pid, syscall.SIGTERM))
+		for syscall.Kill(p.Pid, 0) == nil && b.ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		blocked.Store(false)
+		e := b.exit("c", "")
+		if e.Error != "" && !kernelAtLeast(6, 15) {
+			t.Skip("this kernel does not keep exit codes for pidfds")
+		}
+		assert.Equal(t, e.ExitCode, 7, "%s", e.Error)
+		// Its last words were in the FIFO, which the daemon holds too.
+		assert.Equal(t, all(t, b.ctx, b.output("c"))[0], "ready\nlast\n")
+	})
+}
+
+func kernelAtLeast(major, minor int) bool {
+	var u unix.Utsname
+	var a, b int
+	if unix.Uname(&u) != nil {
+		return false
+	}
+	_, _ = fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &a, &b)
+	return a > major || a == major && b >= minor
 }
 
 func TestHalfMadeContainerIsRemovedByTheSuccessor(t *testing.T) {
