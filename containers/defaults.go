@@ -49,6 +49,12 @@ func (c *Containers) fillDefaults(cfg *container.Config, hc *container.HostConfi
 	if hc.PidsLimit != nil && *hc.PidsLimit <= 0 {
 		hc.PidsLimit = nil
 	}
+	if hc.MemorySwappiness != nil && *hc.MemorySwappiness == -1 {
+		hc.MemorySwappiness = nil
+	}
+	if len(cfg.Volumes) == 0 {
+		cfg.Volumes = nil
+	}
 	if hc.Memory > 0 && hc.MemorySwap == 0 {
 		hc.MemorySwap = 2 * hc.Memory
 	}

@@ -4,19 +4,19 @@ package spec
 // Absent ones are passed over.
 func MaskedPaths() []string {
 	return []string{
-		"/proc/acpi",
 		"/proc/asound",
-		"/proc/interrupts",
+		"/proc/acpi",
 		"/proc/kcore",
 		"/proc/keys",
 		"/proc/latency_stats",
-		"/proc/sched_debug",
-		"/proc/scsi",
 		"/proc/timer_list",
 		"/proc/timer_stats",
-		"/sys/dev/block",
-		"/sys/devices/virtual/powercap",
+		"/proc/sched_debug",
+		"/proc/scsi",
 		"/sys/firmware",
+		"/proc/interrupts",
+		"/sys/devices/virtual/powercap",
+		"/sys/dev/block",
 		"/sys/fs/selinux",
 	}
 }
@@ -24,11 +24,11 @@ func MaskedPaths() []string {
 // ReadonlyPaths can be read but not written by containers.
 func ReadonlyPaths() []string {
 	return []string{
-		"/proc/asound",
 		"/proc/bus",
 		"/proc/fs",
 		"/proc/irq",
 		"/proc/sys",
 		"/proc/sysrq-trigger",
+		"/proc/asound",
 	}
 }
