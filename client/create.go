@@ -158,7 +158,7 @@ func (c *Cmd) pullFor(ctx context.Context, image string, f createFlags) error {
 // pull asks the daemon for an image and shows how it goes.
 // One without tag and digest is all of its tags.
 func (c *Cmd) pull(ctx context.Context, named reference.Named, platform string, out io.Writer) error {
-	query := url.Values{"fromImage": {reference.FamiliarName(named)}}
+	query := url.Values{"fromImage": {named.Name()}}
 	switch r := named.(type) {
 	case reference.Digested:
 		query.Set("tag", r.Digest().String())

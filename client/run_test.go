@@ -65,7 +65,7 @@ func TestRunPullsAMissingImageOnce(t *testing.T) {
 	assert.Equal(t, code, 0)
 	assert.Equal(t, out, "c1\n")
 	assert.Equal(t, errs, "Unable to find image 'x:latest' locally\nPulled\nWARNING: mind the gap\n")
-	assert.Equal(t, s.log()[1], "POST /images/create?fromImage=x&tag=latest")
+	assert.Equal(t, s.log()[1], "POST /images/create?fromImage=docker.io%2Flibrary%2Fx&tag=latest")
 }
 
 func TestRunNeverPulls(t *testing.T) {
