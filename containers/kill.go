@@ -30,8 +30,11 @@ func (c *Containers) kill(ctx context.Context, _ *engine.Job, in jobs.KillIn) (j
 		}
 	}
 	ct, err := c.find(in.Container)
+	if err == nil {
+		err = checkSignal(sig)
+	}
 	if err != nil {
-		return none, err
+		return none, fmt.Errorf("Cannot kill container: %s: %w", in.Container, err) //nolint:staticcheck // docker's text
 	}
 	if !ct.Snapshot().State.Running {
 		return none, errs.Conflict("Cannot kill container: %s: Container %s is not running", in.Container, ct.id)

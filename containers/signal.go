@@ -10,11 +10,11 @@ import (
 	"github.com/jobengine/engine/internal/errs"
 )
 
-// parseSignal reads a signal by number or by name, with or without SIG.
-// Errors are of the class invalid.
+// parseSignal reads a signal by number or by name, with or without SIG. A
+// number may be one that there is not, see checkSignal. Errors are of the class invalid.
 func parseSignal(text string) (syscall.Signal, error) {
 	if n, err := strconv.Atoi(text); err == nil {
-		if n <= 0 || n > 64 {
+		if n <= 0 || n > 1<<16 {
 			return 0, errs.Invalid("Invalid signal: %s", text)
 		}
 		return syscall.Signal(n), nil
@@ -26,9 +26,17 @@ func parseSignal(text string) (syscall.Signal, error) {
 	return sig, nil
 }
 
+// checkSignal tells whether Linux has a signal.
+func checkSignal(sig syscall.Signal) error {
+	if sig > 64 {
+		return errs.Invalid("The linux daemon does not support signal %d", int(sig))
+	}
+	return nil
+}
+
 // stopSignal is what asks a container to end.
 func stopSignal(s *Snapshot) syscall.Signal {
-	if sig, err := parseSignal(s.Config.StopSignal); err == nil {
+	if sig, err := parseSignal(s.Config.StopSignal); err == nil && checkSignal(sig) == nil {
 		return sig
 	}
 	return syscall.SIGTERM

@@ -36,7 +36,10 @@ func (c *Containers) stopNow(ctx context.Context, ct *Container, signal string, 
 	sig := stopSignal(s)
 	if signal != "" {
 		var err error
-		if sig, err = parseSignal(signal); err != nil {
+		if sig, err = parseSignal(signal); err == nil {
+			err = checkSignal(sig)
+		}
+		if err != nil {
 			return err
 		}
 	}
