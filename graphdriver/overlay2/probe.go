@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -19,7 +20,9 @@ type host struct {
 	volatile   bool
 }
 
-// probe mounts a small overlay in home and uses it.
+// probe mounts a small overlay in home and uses it. On a full or read-only disk
+// it relies on the layers that are there already, so that they can at least be
+// listed, removed and, where nothing needs to be written, mounted.
 func probe(home string) (host, error) {
 	h := host{backing: backingName(home)}
 	unsupported := func(format string, args ...any) (host, error) {
@@ -31,50 +34,77 @@ func probe(home string) (host, error) {
 	if h.backing == "overlayfs" {
 		return unsupported("%s is itself on an overlay, which cannot take an upper layer", home)
 	}
+	if err := h.askKernel(home); err != nil {
+		return unsupported("the kernel has no overlayfs: %w", err)
+	}
+	err := tryMount(home, h)
+	switch {
+	case err == nil:
+		return h, nil
+	case isFull(err) && hasLayers(home):
+		return h, nil
+	case isFull(err):
+		return host{}, fmt.Errorf("overlay2: try %s: %w", home, err)
+	}
+	return unsupported("a trial mount in %s (%s) failed: %w", home, h.backing, err)
+}
+
+// askKernel finds out which parameters overlayfs takes, without mounting one.
+func (h *host) askKernel(home string) error {
+	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fs)
+	h.manyLowers = unix.FsconfigSetString(fs, "lowerdir+", "/") == nil
+	h.volatile = unix.FsconfigSetFlag(fs, "volatile") == nil
+	return nil
+}
+
+func isFull(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EROFS)
+}
+
+func hasLayers(home string) bool {
+	entries, err := os.ReadDir(home)
+	return err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool { return graphdriver.ValidID(e.Name()) })
+}
+
+// tryMount makes a small overlay in home, and removes a file in it.
+func tryMount(home string, h host) error {
 	tmp, err := os.MkdirTemp(home, checkPrefix)
 	if err != nil {
-		return host{}, err
+		return err
 	}
 	defer rmtree.Path(tmp)
 	for _, name := range []string{"lower1", "lower2", "upper", "work", "merged"} {
 		if err := os.Mkdir(filepath.Join(tmp, name), 0o755); err != nil {
-			return host{}, err
+			return err
 		}
 	}
-	victim := filepath.Join(tmp, "lower1", "victim")
-	if err := os.WriteFile(victim, nil, 0o600); err != nil {
-		return host{}, err
+	if err := os.WriteFile(filepath.Join(tmp, "lower1", "victim"), nil, 0o600); err != nil {
+		return err
 	}
 	if ok, err := givesTypes(filepath.Join(tmp, "lower1")); err != nil || !ok {
-		return unsupported("file system %s of %s does not give types in its folders (d_type)", h.backing, home)
+		return errors.Join(errors.New("folders do not tell the types of what is in them (d_type)"), err)
 	}
 	o := overlay{
 		lowers: []string{filepath.Join(tmp, "lower1"), filepath.Join(tmp, "lower2")},
 		upper:  filepath.Join(tmp, "upper"), work: filepath.Join(tmp, "work"), target: filepath.Join(tmp, "merged"),
-		volatile: true,
+		volatile: h.volatile,
 	}
-	// From what the newest kernels can to what older ones can.
-	var failed []error
-	for _, try := range []host{{manyLowers: true, volatile: true}, {volatile: true}, {}} {
-		o.volatile = try.volatile
-		if err = o.mount(tmp, try.manyLowers); err == nil {
-			h.manyLowers, h.volatile = try.manyLowers, try.volatile
-			break
-		}
-		failed = append(failed, err)
-	}
-	if err != nil {
-		return unsupported("a trial mount failed: %w", failed[0])
+	if err := o.mount(tmp, h.manyLowers); err != nil {
+		return err
 	}
 	defer unmount(o.target)
 	if err := os.Remove(filepath.Join(o.target, "victim")); err != nil {
-		return unsupported("a trial mount cannot remove files: %w", err)
+		return err
 	}
 	var st unix.Stat_t
 	if err := unix.Lstat(filepath.Join(o.upper, "victim"), &st); err != nil || !isWhiteout(&st) {
-		return unsupported("a trial mount makes no whiteouts: %w", errors.Join(err))
+		return errors.Join(errors.New("it makes no whiteouts"), err)
 	}
-	return h, nil
+	return nil
 }
 
 // givesTypes tells whether reading a folder tells files' types, as overlayfs needs.

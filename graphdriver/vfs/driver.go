@@ -62,9 +62,8 @@ func New(o graphdriver.Options) (graphdriver.Driver, error) {
 	}
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") {
-			if err := rmtree.Path(filepath.Join(home, e.Name())); err != nil {
-				return nil, err
-			}
+			// What cannot be removed now, on a read-only disk, is tried again at the next start.
+			_ = rmtree.Path(filepath.Join(home, e.Name()))
 		}
 	}
 	t := &trees{home: home}
