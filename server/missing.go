@@ -30,7 +30,6 @@ func missingRoutes() []route {
 		{"POST", "/networks/prune", missing("network prune")},
 		{"POST", "/networks/{name:.+}/connect", missing("network connect")},
 		{"POST", "/networks/{name:.+}/disconnect", missing("network disconnect")},
-		{"DELETE", "/networks/{name:.+}", missing("network rm")},
 		{"POST", "/volumes/create", missing("volume create")},
 		{"POST", "/volumes/prune", missing("volume prune")},
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"net/http"
 
+	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/jobs"
 )
 
@@ -25,4 +26,13 @@ func (s *Server) getNetwork(w *response, r *request) error {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, networkFor(r.version, &out.Inspect))
+}
+
+// deleteNetwork refuses: the networks that there are cannot be removed.
+func (s *Server) deleteNetwork(w *response, r *request) error {
+	out, err := jobs.NetworkInspect.Run(r.Context(), s.eng, jobs.NetworkInspectIn{Network: r.vars["name"]}, caller(r))
+	if err != nil {
+		return err
+	}
+	return errs.Forbidden("%s is a pre-defined network and cannot be removed", out.Name)
 }

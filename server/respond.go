@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -46,6 +47,9 @@ func (w *response) Flush() {
 func (w *response) fullDuplex(r *request) (end func()) {
 	if r.ContentLength == 0 {
 		return func() {}
+	}
+	if strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
+		w.ResponseWriter.WriteHeader(http.StatusContinue) // or a client that waits for it would send nothing
 	}
 	conn := http.NewResponseController(w.ResponseWriter)
 	conn.EnableFullDuplex() // not supported by recorders of tests only

@@ -43,6 +43,7 @@ func (s *Server) routes() []route {
 		{"GET", "/networks", s.getNetworks},
 		{"GET", "/networks/", s.getNetworks},
 		{"GET", "/networks/{name:.+}", s.getNetwork},
+		{"DELETE", "/networks/{name:.+}", s.deleteNetwork},
 
 		{"GET", "/volumes", s.getVolumes},
 		{"GET", "/volumes/{name:.+}", s.getVolume},

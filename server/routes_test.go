@@ -41,8 +41,8 @@ func TestUnknownPathsAndWrongMethodsAreNotFound(t *testing.T) {
 	d := start(t, Options{}, nil)
 	for _, line := range []string{
 		"GET /", "GET /nosuch", "GET /v1.41", "GET /v1.41/", "PUT /info", "DELETE /info", "OPTIONS /info", "POST /containers/json",
-		"GET /containers/create", "GET //v1.41/info", "GET /v1.41//info", "GET /debug/pprof/", "POST /session", "POST /grpc",
-		"BREW /_ping", "GET /containers//json", "GET /version/",
+		"GET /containers/create", "GET /debug/pprof/", "POST /session", "POST /grpc",
+		"BREW /_ping", "GET /version/",
 	} {
 		method, path, _ := strings.Cut(line, " ")
 		a := d.do(method, path, "")
@@ -50,6 +50,38 @@ func TestUnknownPathsAndWrongMethodsAreNotFound(t *testing.T) {
 		assert.Equal(t, a.body, `{"message":"page not found"}`+"\n", line)
 		assert.Equal(t, a.Header.Get("Content-Type"), "application/json", line)
 	}
+}
+
+func TestDoubleSlashesAreLedToTheRightPath(t *testing.T) {
+	d := start(t, Options{}, stubContainers)
+	for path, want := range map[string]string{
+		"//v1.41/containers/json?all=1": "/v1.41/containers/json?all=1",
+		"/containers//json":             "/containers/json",
+		"/a/../_ping":                   "/_ping",
+		"//evil.example/x":              "/evil.example/x",
+		"/%2f/evil.example":             "/evil.example",
+	} {
+		c := d.dial()
+		c.send("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n")
+		head := c.head()
+		assert.Assert(t, strings.HasPrefix(head, "HTTP/1.1 301 "), head)
+		assert.Assert(t, strings.Contains(head, "Location: "+want+"\r\n"), head)
+	}
+}
+
+func TestPredefinedNetworksCannotBeRemoved(t *testing.T) {
+	d := start(t, Options{}, func(eng *engine.Engine) {
+		jobs.NetworkInspect.Register(eng, func(_ context.Context, _ *engine.Job, in jobs.NetworkInspectIn) (out jobs.NetworkInspectOut, err error) {
+			if in.Network != "no" {
+				return out, errs.NotFound("network %s not found", in.Network)
+			}
+			out.Name = "none"
+			return out, nil
+		})
+	})
+	a := d.do("DELETE", "/networks/no", "")
+	assert.Equal(t, fmt.Sprint(a.StatusCode, " ", a.message()), "403 none is a pre-defined network and cannot be removed")
+	assert.Equal(t, d.do("DELETE", "/networks/x", "").StatusCode, 404)
 }
 
 func TestVersionsOutsideTheWindowAreRefused(t *testing.T) {

@@ -3,6 +3,7 @@ package server
 import (
 	"net/http"
 	"net/url"
+	"path"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -39,23 +40,38 @@ func (s *Server) dispatch(w *response, hr *http.Request) error {
 	if err := guard(hr); err != nil {
 		return err
 	}
-	version, path, err := splitVersion(hr.URL.Path, s.oldest)
+	version, rest, err := splitVersion(hr.URL.Path, s.oldest)
 	if err != nil {
 		return err
 	}
 	req := *hr
 	u := *hr.URL
-	u.Path, u.RawPath = path, ""
+	u.Path, u.RawPath = rest, ""
 	req.URL = &u
 	handle, vars, ok := s.routers[hr.Method].find(&req)
 	if !ok {
-		return errPageNotFound
+		return notFound(w, hr)
 	}
 	form, err := url.ParseQuery(hr.URL.RawQuery)
 	if err != nil {
 		return errs.Invalid("invalid query: %w", err)
 	}
 	return handle(w, &request{Request: &req, version: version, vars: vars, form: form})
+}
+
+// notFound sends clients that write a path with double slashes to the right
+// one, as docker does.
+func notFound(w *response, r *http.Request) error {
+	clean := path.Clean(r.URL.Path)
+	if strings.HasSuffix(r.URL.Path, "/") && clean != "/" {
+		clean += "/"
+	}
+	if clean == r.URL.Path || !strings.HasPrefix(clean, "/") {
+		return errPageNotFound
+	}
+	u := url.URL{Path: clean, RawQuery: r.URL.RawQuery}
+	w.Header().Set("Location", u.String())
+	return noContent(w, http.StatusMovedPermanently)
 }
 
 // fail answers with an error's status and sentence, if that is still possible.

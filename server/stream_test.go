@@ -267,3 +267,19 @@ func TestCreatingAnImageIsPullOrImport(t *testing.T) {
 	assert.Equal(t, a.body, `{"status":"x"}`)
 	assert.DeepEqual(t, imported, jobs.ImportIn{Source: "-", Repository: "r", Tag: "t", Message: "m", Changes: []string{"CMD a", "ENV b"}, Platform: "linux/amd64"})
 }
+
+func TestAClientThatWaitsForContinueGetsIt(t *testing.T) {
+	d := start(t, Options{}, func(eng *engine.Engine) {
+		jobs.Load.Register(eng, func(_ context.Context, job *engine.StreamJob[jobs.LoadOpen], _ jobs.LoadIn) (jobs.LoadOut, error) {
+			job.Open(jobs.LoadOpen{})
+			_, err := io.Copy(job.Stdout, job.Stdin)
+			return jobs.LoadOut{}, err
+		})
+	})
+	c := d.dial()
+	c.send("POST /images/load HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+	assert.Assert(t, strings.HasPrefix(c.head(), "HTTP/1.1 100 Continue\r\n"))
+	c.send("a tar")
+	assert.Assert(t, strings.HasPrefix(c.head(), "HTTP/1.1 200 OK\r\n"))
+	assert.Assert(t, strings.Contains(c.readAll(), "a tar"))
+}
