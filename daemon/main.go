@@ -134,14 +134,14 @@ func run(set *builtins.Set, cfg *Config, log *logrus.Logger) error {
 // claim makes the folders and takes the locks of this daemon.
 func claim(cfg *Config) (release func(), err error) {
 	var undo []func()
-	release = func() {
+	undoAll := func() {
 		for i := len(undo) - 1; i >= 0; i-- {
 			undo[i]()
 		}
 	}
 	defer func() {
 		if err != nil {
-			release()
+			undoAll()
 		}
 	}()
 	for _, dir := range []struct {
@@ -169,7 +169,7 @@ func claim(cfg *Config) (release func(), err error) {
 	if err := os.MkdirAll(temp, 0o700); err != nil && !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EROFS) {
 		return nil, err
 	}
-	return release, os.Setenv("TMPDIR", temp)
+	return undoAll, os.Setenv("TMPDIR", temp)
 }
 
 func newLog(cfg *Config) (*logrus.Logger, error) {
