@@ -268,7 +268,7 @@ func TestUnknownFlagsOfTheDaemonAreRefused(t *testing.T) {
 		{"an unknown key", `{"nosuch": 1}`, nil, "nosuch"},
 		{"no JSON", `{`, nil, conf},
 		{"a key given twice", `{"debug": true}`, []string{"--debug"}, "debug"},
-		{"a bad level", "", []string{"--log-level", "nonsense"}, "nonsense"},
+		{"an unknown log level", "", []string{"--log-level", "nonsense"}, "nonsense"},
 		{"a relative root", "", []string{"--data-root", "relative"}, "relative"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -42,7 +42,8 @@ func TestEveryClientHasATerminal(t *testing.T) {
 	e := startLoaded(t)
 	for _, cli := range clis {
 		t.Run(cli.Name, func(t *testing.T) {
-			term, err := e.Command(cli, "run", "-it", "--rm", "busybox", "sh", "-c", `stty size; printf "name? "; read n; echo "hello $n"; exit 3`).Terminal()
+			// Docker 20.10 sends the window's size only after the start.
+			term, err := e.Command(cli, "run", "-it", "--rm", "busybox", "sh", "-c", `until stty size | grep -q " 80"; do sleep 0.05; done; stty size; printf "name? "; read n; echo "hello $n"; exit 3`).Terminal()
 			assert.NilError(t, err)
 			assert.NilError(t, term.Expect("24 80"))
 			assert.NilError(t, term.Expect("name? "))

@@ -77,11 +77,12 @@ func start(t *testing.T, flags ...string) *engine {
 	assert.NilError(t, err)
 	e := &engine{d, t, cli}
 	t.Cleanup(func() {
+		log := d.Log()
 		if err := d.Destroy(); err != nil {
 			t.Errorf("destroy: %v", err)
 		}
 		if t.Failed() {
-			t.Logf("the daemon's log:\n%s", lastLines(d.Log(), 60))
+			t.Logf("the daemon's log:\n%s", lastLines(log, 60))
 		}
 	})
 	return e

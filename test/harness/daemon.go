@@ -253,6 +253,8 @@ func (d *Daemon) Scope() leak.Scope {
 		Root:         d.Dir,
 		CgroupParent: d.CgroupParent,
 		Dirs:         []string{d.ExecRoot, d.TmpDir},
+		// A supervisor that failed is looked into by its log.
+		Keep: []string{"supervisor.log", "supervisor.start", "supervisor.lock"},
 	}
 }
 

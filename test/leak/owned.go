@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -18,8 +19,10 @@ type Scope struct {
 	Root string
 	// CgroupParent is a path below every hierarchy, "/engine-x".
 	CgroupParent string
-	// Dirs must be without files when the daemon has ended.
+	// Dirs must be without files when the daemon has ended, but for those whose
+	// base name is in Keep.
 	Dirs []string
+	Keep []string
 }
 
 // Mark is the environment variable that the processes of one private daemon
@@ -65,7 +68,7 @@ func Owned(s Scope) []string {
 	}
 	for _, dir := range s.Dirs {
 		filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-			if err == nil && !e.IsDir() {
+			if err == nil && !e.IsDir() && !slices.Contains(s.Keep, e.Name()) {
 				found = append(found, fmt.Sprintf("file %s (%s)", path, e.Type()))
 			}
 			return nil

@@ -42,6 +42,7 @@ func run() error {
 	noCache := flag.Bool("no-cache", false, "ask the oracle again even where its answer is known")
 	report := flag.String("report", "", "write the differences to this file too")
 	showAll := flag.Bool("show", false, "print what the oracle answers, normalised, and compare nothing")
+	once := flag.Bool("once", false, "do not try a case again that differs")
 	verbose := flag.Bool("v", false, "name every case")
 	flag.Parse()
 
@@ -102,7 +103,7 @@ func run() error {
 			}
 			compared++
 			d := judge(c, p, work[p.reference].answers[c], work[p.ours].answers[c])
-			if len(d) > 0 {
+			if len(d) > 0 && !*once {
 				// Once more on both sides: timing of the machine must not decide.
 				again := judge(c, p, ask(p.reference, c, false), ask(p.ours, c, false))
 				if len(again) == 0 {
@@ -149,7 +150,7 @@ func selectCases(dir string, names []string, only string) ([]*testCase, bool, er
 	}
 	var cases []*testCase
 	for _, name := range names {
-		if _, err := os.Stat(name); err != nil {
+		if st, err := os.Stat(name); err != nil || st.IsDir() {
 			name = filepath.Join(dir, "corpus", name+".parity")
 		}
 		f, err := parseFile(name)

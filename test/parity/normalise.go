@@ -23,13 +23,8 @@ type surroundings struct {
 	Keep              []string // ids that both sides must show alike
 }
 
-// normaliser turns outputs of one case into lines that can be compared. It
-// remembers the ids that it has seen, so that the same id stays the same.
-type normaliser struct {
-	around surroundings
-	ids    []string // full ids in order of appearance
-	short  []string
-}
+// normaliser turns outputs of one case into lines that can be compared.
+type normaliser struct{ around surroundings }
 
 type pattern struct {
 	re   *regexp.Regexp
@@ -51,6 +46,8 @@ var patterns = sync.OnceValue(func() []pattern {
 	add(`(?m)^engine: `, "docker: ")
 	add(`(?m)((?:See|Run) ['"]|Usage: +|^ *"?)engine `, "${1}docker ")
 	add(`((?:See|Run) ['"])engine( --help|')`, "${1}docker${2}")
+	add(`(['"])engine ([a-z ]+['"]) (requires|accepts)`, "${1}docker ${2} ${3}")
+	add(`unknown command: engine `, "unknown command: docker ")
 	// 28 says "Run 'docker run --help' for more information".
 	add(`"Pid": ?[1-9]\d*`, `"Pid": <pid>`)
 	add(`\.Created = [1-9]\d{8,}`, `.Created = <time>`)
@@ -145,17 +142,13 @@ func (n *normaliser) kept(id string) bool {
 	return false
 }
 
+// full and abbreviated hide an id. They do not number ids: one id that only
+// one side shows would then change all that follow.
 func (n *normaliser) full(id string) string {
 	if n.kept(id) {
 		return id
 	}
-	for i, known := range n.ids {
-		if known == id {
-			return fmt.Sprintf("<id%d>", i+1)
-		}
-	}
-	n.ids = append(n.ids, id)
-	return fmt.Sprintf("<id%d>", len(n.ids))
+	return "<id>"
 }
 
 func (n *normaliser) abbreviated(id string) string {
@@ -163,18 +156,7 @@ func (n *normaliser) abbreviated(id string) string {
 	if n.kept(id) || !strings.ContainsAny(id, "abcdef") {
 		return id
 	}
-	for i, known := range n.ids {
-		if strings.HasPrefix(known, id) {
-			return fmt.Sprintf("<id%d:12>", i+1)
-		}
-	}
-	for i, known := range n.short {
-		if known == id {
-			return fmt.Sprintf("<short%d>", i+1)
-		}
-	}
-	n.short = append(n.short, id)
-	return fmt.Sprintf("<short%d>", len(n.short))
+	return "<id:12>"
 }
 
 // flattenAll turns JSON documents into one line for each leaf, sorted by path:

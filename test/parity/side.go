@@ -40,7 +40,7 @@ type fixtures struct {
 	image   string // id of the busybox image
 }
 
-const patience = 90 * time.Second
+const patience = 40 * time.Second
 
 func newFixtures() (*fixtures, error) {
 	dir, err := os.MkdirTemp("", "engine-parity-")
