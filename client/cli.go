@@ -53,9 +53,7 @@ func New(opts ...Option) *CLI {
 
 // Main runs one command line, without the program's name, and returns the exit code.
 func Main(args []string, opts ...Option) int {
-	ctx, stop := interruptible(context.Background())
-	defer stop()
-	return New(opts...).Run(ctx, args)
+	return New(opts...).Run(interruptible(context.Background()), args)
 }
 
 // Run runs one command line and returns the exit code; errors are printed.

@@ -10,8 +10,9 @@ import (
 
 // interruptible returns a context that the first INT or TERM cancels. Some
 // calls do not listen to it (a container that runs in the foreground gets the
-// signals instead), so the third one ends the program whatever it does.
-func interruptible(parent context.Context) (context.Context, func()) {
+// signals instead), so the third one ends the program whatever it does. It is
+// for the rest of the program's life.
+func interruptible(parent context.Context) context.Context {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 3)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
@@ -28,10 +29,7 @@ func interruptible(parent context.Context) (context.Context, func()) {
 			}
 		}
 	}()
-	return ctx, func() {
-		signal.Stop(signals)
-		cancel(nil)
-	}
+	return ctx
 }
 
 // interrupted is why a context ended: the user's signal.
