@@ -78,7 +78,7 @@ func bench() (err error) {
 	contenders = append(contenders, runc)
 
 	fmt.Printf("bench: %d rounds, contenders take turns; %d CPUs; cold starts after %s of rest\n", *rounds, runtime.NumCPU(), *idle)
-	fmt.Printf("       median (90th percentile) in ms; each program through its own client unless one is named\n\n")
+	fmt.Printf("       median (90th percentile) in ms; each program through its own client unless one is named; load when it began: %s\n\n", load())
 
 	fresh := [2]float64{pss(engine), pss(dockerd)}
 	for _, d := range []*harness.Daemon{engine, dockerd} {

@@ -75,3 +75,13 @@ func pss(d *harness.Daemon) float64 {
 	}
 	return kb / 1024
 }
+
+// load is the machine's load average over the last minute: what else it did.
+func load() string {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	one, _, _ := strings.Cut(string(b), " ")
+	return one
+}
