@@ -184,7 +184,7 @@ func applyRows() []Row {
 				e.create("three", "two")
 				var wg sync.WaitGroup
 				errs := make([]error, 3)
-				for i, id := range []string{"one", "two", "three"} {
+				for i, id := range []string{"three", "two", "one"} {
 					content := map[string][]entry{
 						"one":   {folder("d"), file("d/one", "1"), file("a", "1"), folder(".").mode(0o711)},
 						"two":   {file(".wh.a", ""), file("d/two", "2")},
@@ -196,11 +196,13 @@ func applyRows() []Row {
 				e.must(errors.Join(errs...), "ApplyDiff side by side")
 				e.createRW("rw", "three")
 				e.shows("rw", "c = 3", "d/", "d/two = 2")
-				st, err := os.Stat(e.get("rw"))
-				e.must(err, "stat the root")
-				e.put("rw")
-				if st.Mode().Perm() != 0o711 {
-					e.failf("the root has mode %o, promised is that of the lowest layer, 0711", st.Mode().Perm())
+				for _, id := range []string{"rw", "three"} {
+					st, err := os.Stat(e.get(id))
+					e.must(err, "stat the root of %s", id)
+					e.put(id)
+					if st.Mode().Perm() != 0o711 {
+						e.failf("the root of %s has mode %o, promised is that of the lowest layer, 0711", id, st.Mode().Perm())
+					}
 				}
 			}},
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/jobengine/engine/graphdriver"
 )
@@ -34,13 +35,30 @@ func BenchmarkContainerLayer(b *testing.B) {
 		for _, volatile := range []string{"false", "true"} {
 			b.Run(fmt.Sprintf("layers=%d/volatile=%s", layers, volatile), func(b *testing.B) {
 				d, top := benchDriver(b, layers)
+				var phase [4]time.Duration
+				n := 0
 				for b.Loop() {
+					start := time.Now()
+					lap := func(i int) {
+						now := time.Now()
+						phase[i] += now.Sub(start)
+						start = now
+					}
 					check(b, d.CreateReadWrite(b.Context(), "rw", top, map[string]string{"volatile": volatile}))
+					lap(0)
 					dir, err := d.Get(b.Context(), "rw")
 					check(b, err)
+					lap(1)
 					check(b, os.WriteFile(dir+"/f", []byte("x"), 0o600))
+					start = time.Now()
 					check(b, d.Put(b.Context(), "rw"))
+					lap(2)
 					check(b, d.Remove(b.Context(), "rw"))
+					lap(3)
+					n++
+				}
+				for i, unit := range []string{"µs/create", "µs/get", "µs/put", "µs/remove"} {
+					b.ReportMetric(float64(phase[i].Microseconds())/float64(n), unit)
 				}
 			})
 		}

@@ -83,6 +83,9 @@ func (d *Driver) mount(id string, r record) error {
 		}
 	} else {
 		o.lowers = append([]string{d.diff(id)}, lowers...)
+		if err := d.inheritRoot(id, r); err != nil {
+			return err
+		}
 	}
 	if len(o.lowers) > maxLowers {
 		return errs.Invalid("more than %d layers above one another", maxLowers)

@@ -125,6 +125,26 @@ func (d *Driver) rootOf(id string) (rootAttributes, error) {
 	}
 }
 
+// inheritRoot gives a layer that says nothing of its root folder the attributes
+// that its parents say by now; they may have been filled after it was made.
+func (d *Driver) inheritRoot(id string, r record) error {
+	if r.Root {
+		return nil
+	}
+	want, err := d.rootOf(r.Parent)
+	if err != nil {
+		return err
+	}
+	have, err := rootAt(d.diff(id))
+	if err != nil || have == want {
+		return err
+	}
+	if err := want.set(d.diff(id)); err != nil && !errors.Is(err, unix.EROFS) {
+		return err
+	}
+	return nil
+}
+
 func rootAt(dir string) (rootAttributes, error) {
 	var st unix.Stat_t
 	if err := unix.Lstat(dir, &st); err != nil {
@@ -134,10 +154,8 @@ func rootAt(dir string) (rootAttributes, error) {
 }
 
 func (a rootAttributes) set(dir string) error {
-	if a.uid != 0 || a.gid != 0 {
-		if err := unix.Lchown(dir, a.uid, a.gid); err != nil {
-			return &os.PathError{Op: "chown", Path: dir, Err: err}
-		}
+	if err := unix.Lchown(dir, a.uid, a.gid); err != nil {
+		return &os.PathError{Op: "chown", Path: dir, Err: err}
 	}
 	if err := unix.Chmod(dir, a.mode); err != nil {
 		return &os.PathError{Op: "chmod", Path: dir, Err: err}
