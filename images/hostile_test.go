@@ -157,7 +157,7 @@ func TestHostileArchives(t *testing.T) {
 		"layer outside":            {members(manifest(func(m map[string]any) { m["Layers"] = []string{"/etc/passwd", "b.tar"} })), "leaves its root"},
 		"layer is missing":         {members(manifest(func(m map[string]any) { m["Layers"] = []string{"a.tar", "c.tar"} })), `no member "c.tar"`},
 		"too few layers":           {members(manifest(func(m map[string]any) { m["Layers"] = []string{"a.tar"} })), "layers length mismatch: expected 1, got 2"},
-		"layers swapped":           {members(manifest(func(m map[string]any) { m["Layers"] = []string{"b.tar", "a.tar"} })), "does not have the digest"},
+		"layers swapped":           {members(manifest(func(m map[string]any) { m["Layers"] = []string{"b.tar", "a.tar"} })), "invalid diffID for layer 0"},
 		"bad tag":                  {members(manifest(func(m map[string]any) { m["RepoTags"] = []string{"UPPER:x"} })), "must be lowercase"},
 		"no tag":                   {members(manifest(func(m map[string]any) { m["RepoTags"] = []string{"web"} })), `invalid tag "web"`},
 		"tag that climbs":          {members(manifest(func(m map[string]any) { m["RepoTags"] = []string{"../../x:y"} })), "invalid reference format"},

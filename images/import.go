@@ -113,10 +113,10 @@ func newConfig(in jobs.ImportIn, now time.Time) (*importedConfig, error) {
 // download begins to fetch the tar and tells the client so. The limit for
 // layers bounds it.
 func (i *Images) download(ctx context.Context, job *engine.StreamJob[jobs.ImportOpen], source string) (io.ReadCloser, error) {
-	u, err := url.Parse(source)
-	if err == nil && u.Scheme == "" {
-		u, err = url.Parse("http://" + source)
+	if !strings.Contains(source, "://") {
+		source = "http://" + source
 	}
+	u, err := url.Parse(source)
 	if err != nil {
 		return nil, errs.Invalid("source: %v", err)
 	}

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -63,6 +64,7 @@ func (sp *Spool) decode(name string, foldDepth int, v any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	data = bytes.TrimRight(data, "\x00") // where someone has shortened a member of a tar by hand
 	if err := strictjson.Check(data, foldDepth); err != nil {
 		return nil, errs.Invalid("invalid %s: %v", name, err)
 	}

@@ -77,6 +77,7 @@ func (s *Store) Unpack(ctx context.Context, sources []Source) (*Lease, error) {
 // step is a layer in the plan of one Unpack.
 type step struct {
 	source Source
+	index  int // of the layer, from the bottom
 	chain  digest.Digest
 	have   bool          // it is published, and now leased
 	flight *flight       // otherwise
@@ -141,7 +142,7 @@ func (s *Store) plan(sources []Source, chain []digest.Digest) []*step {
 	var below string
 	var parent *flight
 	for i, src := range sources {
-		st := &step{source: src, chain: chain[i], below: below}
+		st := &step{source: src, index: i, chain: chain[i], below: below}
 		if i > 0 {
 			st.parent = chain[i-1]
 		}
@@ -282,16 +283,16 @@ func (s *Store) apply(ctx context.Context, st *step) (size int64, err error) {
 		return 0, err
 	}
 	defer plain.Close()
-	verifier := st.source.DiffID.Verifier()
-	ahead := archive.ReadAhead(io.TeeReader(archive.LimitReader(plain, s.MaxLayerBytes), verifier))
+	digester := digest.SHA256.Digester()
+	ahead := archive.ReadAhead(io.TeeReader(archive.LimitReader(plain, s.MaxLayerBytes), digester.Hash()))
 	defer ahead.Close() // before plain: it reads from there
 
 	size, err = s.Graph.ApplyDiff(ctx, st.flight.graphID, ahead)
 	if err != nil {
 		return 0, err
 	}
-	if !verifier.Verified() {
-		return 0, errs.Invalid("the content does not have the digest that the image's config gives")
+	if have, want := digester.Digest(), st.source.DiffID; have != want {
+		return 0, errs.Invalid("invalid diffID for layer %d: expected %q, got %q", st.index, want, have)
 	}
 	return size, nil
 }
