@@ -5,12 +5,29 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH=$PATH:/usr/local/go/bin
 
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-show() { printf '  \033[36m$ %s\033[0m\n' "${*//$dir/DIR}"; "$@" 2>&1 | sed 's/^/    /'; }
+bold= dim= plain=
+[ ! -t 1 ] || { bold=$'\033[1m' dim=$'\033[36m' plain=$'\033[0m'; }
+
+# say a sentence; show a command as a person would type it, run it, indent what it prints.
+say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
+show() {
+	local word line=
+	for word in "$@"; do
+		word=${word//$dir/DIR}
+		[ "$word" != "$engine" ] || word=engine
+		case $word in
+		*\'*) word=\"$word\" ;;
+		*[\ \"\{\$]*) word=\'$word\' ;;
+		esac
+		line+="$word "
+	done
+	printf '  %s$ %s%s\n' "$dim" "$line" "$plain"
+	"$@" 2>&1 | sed 's/^/    /'
+}
 
 [ "$(id -u)" = 0 ] || { echo "demo: please run it as root: containers need that"; exit 1; }
 
-dir= daemon=
+dir= daemon= engine=
 finish() {
 	code=$?
 	trap - EXIT
