@@ -154,7 +154,7 @@ func TestEveryVerbCanDieAnywhere(t *testing.T) {
 					if n > 500 {
 						t.Fatal("no end of calls")
 					}
-					root := t.TempDir()
+					root := memoryDir(t)
 					b := openBench(t, root, vfs.New, nil)
 					if verb.setup != nil {
 						verb.setup(b)

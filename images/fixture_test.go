@@ -306,3 +306,13 @@ func assertFile(t testing.TB, dir, name, content string) {
 func stdin(data []byte) engine.RunOption { return engine.Stdin(bytes.NewReader(data)) }
 
 func idOf(hex string) digest.Digest { return digest.NewDigestFromEncoded(digest.SHA256, hex) }
+
+// memoryDir is a folder in memory where there is such: for tests of many syncs.
+func memoryDir(t *testing.T) string {
+	dir, err := os.MkdirTemp("/dev/shm", "images-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { assert.NilError(t, os.RemoveAll(dir)) })
+	return dir
+}
