@@ -25,6 +25,7 @@ type Container struct {
 	onProc  map[int]func(*Proc)
 	lastKey int
 	kept    int                 // AutoRemove is put off while it is above 0
+	pause   time.Duration       // before the last restart by policy
 	execs   map[string]struct{} // ids of execs that are running or may be inspected, see exec.go
 }
 

@@ -56,9 +56,12 @@ type Containers struct {
 	halfMade []string    // folders without a record, found at the start
 	volatile atomic.Bool // the graph driver knows the option of that name
 
-	life   context.Context // ends when the noun is closed
-	close  context.CancelFunc
-	exited sync.WaitGroup // handlers of exits
+	life    context.Context // ends when the noun is closed
+	close   context.CancelFunc
+	exited  sync.WaitGroup // handlers of exits, and restarts that wait for their time
+	leaving atomic.Bool    // no policy starts anything any more
+	gate    sync.Mutex     // of closed
+	closed  bool
 }
 
 // New loads the records. Restore must be called before verbs are.
@@ -99,6 +102,10 @@ func New(cfg Config) (*Containers, error) {
 
 // Close stops to follow the runtime. Containers live on.
 func (c *Containers) Close() error {
+	c.leaving.Store(true)
+	c.gate.Lock()
+	c.closed = true
+	c.gate.Unlock()
 	c.close()
 	c.exited.Wait()
 	return nil

@@ -260,8 +260,5 @@ func (c *Containers) warnings(s *Snapshot) []string {
 	if !c.host.facts.Seccomp && !s.HostConfig.Privileged {
 		list = append(list, "This engine was built without seccomp or the kernel lacks it: the container runs without a system call filter.")
 	}
-	if p := s.HostConfig.RestartPolicy; !p.IsNone() {
-		list = append(list, "Restart policies are stored but not yet followed in this version.")
-	}
 	return list
 }

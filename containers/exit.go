@@ -13,11 +13,17 @@ import (
 // has a goroutine for a moment: one that is stuck keeps nobody else waiting.
 func (c *Containers) followExits(exits iter.Seq[Exit]) {
 	for e := range exits {
-		c.exited.Add(1)
-		go func() {
-			defer c.exited.Done()
-			c.handleExit(e)
-		}()
+		c.background(func() { c.handleExit(e) })
+	}
+}
+
+// background runs f beside everything else; Close waits for it. After Close
+// nothing new begins, and f is not run: exits are told again to the next daemon.
+func (c *Containers) background(f func()) {
+	c.gate.Lock()
+	defer c.gate.Unlock()
+	if !c.closed {
+		c.exited.Go(f)
 	}
 }
 
@@ -51,17 +57,21 @@ func (c *Containers) handleExit(e Exit) {
 		return
 	}
 	kept := ct.isKept()
-	c.ended(ctx, ct, e)
+	now := c.ended(ctx, ct, e, !c.leaving.Load())
 	unlock()
 	c.runtime.Ack(e)
-	if s.HostConfig.AutoRemove && !kept {
+	switch {
+	case now.State.Restarting:
+		c.restartLater(ct, ct.nextPause(now.State.FinishedAt.Sub(now.State.StartedAt)))
+	case s.HostConfig.AutoRemove && !kept:
 		c.autoRemove(ctx, ct)
 	}
 }
 
-// ended turns a running container into one that has ended; the caller has its
+// ended turns a running container into one that has ended, or, if obey is set
+// and its policy says so, into one that is about to start again; the caller has its
 // turn. What fails is logged: the container has ended all the same.
-func (c *Containers) ended(ctx context.Context, ct *Container, e Exit) {
+func (c *Containers) ended(ctx context.Context, ct *Container, e Exit, obey bool) *Snapshot {
 	s := ct.Snapshot()
 	trouble := func(doing string, err error) {
 		if err != nil {
@@ -74,8 +84,13 @@ func (c *Containers) ended(ctx context.Context, ct *Container, e Exit) {
 	if e.At.IsZero() {
 		e.At = time.Now()
 	}
-	ct.update(func(s *Snapshot) {
+	now := ct.update(func(s *Snapshot) {
+		again := obey && wantsRestart(s, e.ExitCode, s.ManualStop)
+		if again {
+			s.RestartCount++
+		}
 		s.State = State{
+			Running: again, Restarting: again,
 			ExitCode: e.ExitCode, OOMKilled: e.OOMKilled, Error: e.Error, Removing: s.State.Removing,
 			StartedAt: s.State.StartedAt, FinishedAt: e.At.UTC(), Exits: s.State.Exits + 1,
 		}
@@ -90,6 +105,7 @@ func (c *Containers) ended(ctx context.Context, ct *Container, e Exit) {
 		// The exit file is durable already and is read again at the next boot if need be.
 		trouble("record", c.saveUnsynced(ct))
 	}
+	return now
 }
 
 // autoRemove removes a container that was to be removed when it ends.

@@ -41,7 +41,9 @@ func (c *Containers) kill(ctx context.Context, _ *engine.Job, in jobs.KillIn) (j
 	}
 	s := ct.Snapshot()
 	if sig == syscall.SIGKILL || sig == stopSignal(s) {
-		c.stoppedByUser(ct)
+		if c.stoppedByUser(ct) {
+			return none, nil
+		}
 	}
 	if err := c.signal(ctx, ct, sig); errors.Is(err, ErrNotRunning) {
 		return none, errs.Conflict("Cannot kill container: %s: Container %s is not running", in.Container, ct.id)
@@ -87,17 +89,16 @@ func (c *Containers) signal(ctx context.Context, ct *Container, sig syscall.Sign
 }
 
 // stoppedByUser remembers that the end of a container was wanted, so that no
-// policy starts it again.
-func (c *Containers) stoppedByUser(ct *Container) {
-	s := ct.Snapshot()
-	if s.ManualStop {
-		return
-	}
-	s = ct.update(func(s *Snapshot) { s.ManualStop = true })
+// policy starts it again. It tells whether that was all there was to do, as the
+// container was only waiting to be started again.
+func (c *Containers) stoppedByUser(ct *Container) (done bool) {
+	s := ct.update(func(s *Snapshot) { s.ManualStop = true })
+	done = c.cancelRestart(ct)
 	if s.HostConfig.RestartPolicy.IsNone() {
-		return // it is written with the exit
+		return done // it is written with the exit
 	}
 	if err := c.save(ct); err != nil {
 		c.log.Errorf("container %s: record of the stop: %v", ct.id, err)
 	}
+	return done
 }

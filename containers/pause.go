@@ -27,6 +27,8 @@ func (c *Containers) pause(ctx context.Context, _ *engine.Job, in jobs.PauseIn) 
 	switch s := ct.Snapshot().State; {
 	case !s.Running:
 		return none, errs.Conflict("Container %s is not running", ct.id)
+	case s.Restarting:
+		return none, errs.Conflict("Container %s is restarting, wait until the container is running", ct.id)
 	case s.Paused:
 		return none, errs.Conflict("Container %s is already paused", ct.id)
 	}

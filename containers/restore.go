@@ -21,9 +21,13 @@ func (c *Containers) Restore(ctx context.Context) error {
 	for _, r := range list {
 		known[r.ID] = r
 	}
+	var wanted []*Container
 	for _, ct := range c.index.all() {
 		c.restore(ctx, ct, known)
 		delete(known, ct.id)
+		if wantsStartAtBoot(ct.Snapshot()) {
+			wanted = append(wanted, ct)
+		}
 	}
 	for id := range known {
 		c.log.Warnf("container %s runs without a record: it is ended", id)
@@ -35,6 +39,7 @@ func (c *Containers) Restore(ctx context.Context) error {
 	c.removeHalfMade(ctx)
 	exits := c.runtime.Exits()
 	go c.followExits(exits)
+	c.background(func() { c.startAtBoot(wanted) })
 	return nil
 }
 
@@ -138,7 +143,7 @@ func (c *Containers) foldExit(ctx context.Context, ct *Container, r RuntimeState
 		return
 	}
 	defer unlock()
-	c.ended(ctx, ct, e)
+	c.ended(ctx, ct, e, false)
 	if r.Exit != nil {
 		c.runtime.Ack(*r.Exit)
 	}

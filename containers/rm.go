@@ -61,6 +61,8 @@ func (c *Containers) beginRemoval(ct *Container, how removal) error {
 			return errs.Conflict("removal of container %s is already in progress", s.Name)
 		case s.State.Running && !how.force && s.State.Paused:
 			return errs.Conflict("You cannot remove a paused container %s. Unpause and then stop the container before attempting removal or force remove", ct.id)
+		case s.State.Restarting && !how.force:
+			return errs.Conflict("You cannot remove a restarting container %s. Stop the container before attempting removal or force remove", ct.id)
 		case s.State.Running && !how.force:
 			return errs.Conflict("You cannot remove a running container %s. Stop the container before attempting removal or force remove", ct.id)
 		}
@@ -123,6 +125,9 @@ func (c *Containers) markRemoval(ct *Container, s *Snapshot) error {
 // endForRemoval kills a container that still runs.
 func (c *Containers) endForRemoval(ctx context.Context, ct *Container) error {
 	for ct.Snapshot().State.Running {
+		if c.cancelRestart(ct) {
+			return nil
+		}
 		s := ct.Snapshot()
 		err := c.signal(ctx, ct, syscall.SIGKILL)
 		if err != nil && !errors.Is(err, ErrNotRunning) {

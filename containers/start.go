@@ -37,7 +37,8 @@ func (c *Containers) startNow(ctx context.Context, ct *Container) error {
 	if err != nil {
 		return err
 	}
-	err = c.startLocked(ctx, ct)
+	ct.forgetPause()
+	err = c.startLocked(ctx, ct, false)
 	failed := err != nil && !errors.As(err, new(refusal))
 	unlock()
 	if failed && ct.Snapshot().HostConfig.AutoRemove {
@@ -53,8 +54,9 @@ type refusal struct{ error }
 
 func (r refusal) Unwrap() error { return r.error }
 
-// startLocked is start for whoever has the container's turn.
-func (c *Containers) startLocked(ctx context.Context, ct *Container) (err error) {
+// startLocked is start for whoever has the container's turn; again says that
+// the policy wants it and not a user.
+func (c *Containers) startLocked(ctx context.Context, ct *Container, again bool) (err error) {
 	s := ct.Snapshot()
 	switch {
 	case s.State.Removed:
@@ -63,10 +65,10 @@ func (c *Containers) startLocked(ctx context.Context, ct *Container) (err error)
 		return refusal{errs.Conflict("container is marked for removal and cannot be started")}
 	case s.State.Paused:
 		return refusal{errs.Conflict("cannot start a paused container, try unpause instead")}
-	case s.State.Running:
+	case s.State.Running && !(again && s.State.Restarting):
 		return refusal{errs.NotModified("container %s is already running", s.Name)}
 	}
-	r := &run{c: c, ct: ct, s: s}
+	r := &run{c: c, ct: ct, s: s, again: again}
 	defer func() {
 		if err != nil {
 			r.undo.ifFailed(&err)
@@ -99,7 +101,7 @@ func (c *Containers) startFailed(ct *Container, err error) error {
 	}
 	ct.update(func(s *Snapshot) {
 		s.State.ExitCode, s.State.Error = code, err.Error()
-		s.State.Running, s.State.Pid, s.State.StartTime = false, 0, 0
+		s.State.Running, s.State.Restarting, s.State.Pid, s.State.StartTime = false, false, 0, 0
 	})
 	if e := c.saveUnsynced(ct); e != nil {
 		c.log.Errorf("container %s: record of the failed start: %v", ct.id, e)
@@ -114,6 +116,7 @@ type run struct {
 	s    *Snapshot
 	undo undos
 
+	again     bool // by policy
 	rootfs    string
 	in        spec.Input
 	proc      *Proc
@@ -219,9 +222,7 @@ func (r *run) record(context.Context) error {
 	}
 	r.ct.saving.Lock()
 	next := *r.ct.Snapshot()
-	next.Runs++
-	next.ManualStop = false
-	next.State = r.running()
+	r.begin(&next)
 	saved := make(chan error, 1)
 	go func() {
 		defer r.ct.saving.Unlock()
@@ -232,17 +233,20 @@ func (r *run) record(context.Context) error {
 	return nil
 }
 
-// running is the state of the container from now on.
-func (r *run) running() State {
+// begin makes s one of a container that runs.
+func (r *run) begin(s *Snapshot) {
 	if r.startedAt.IsZero() {
 		r.startedAt = time.Now().UTC()
 	}
-	old := r.ct.Snapshot().State
-	next := State{Running: true, StartedAt: r.startedAt, FinishedAt: old.FinishedAt, Exits: old.Exits}
-	if r.proc != nil {
-		next.Pid, next.StartTime = r.proc.Pid, r.proc.StartTime
+	s.Runs++
+	s.ManualStop = false
+	if !r.again {
+		s.RestartCount = 0
 	}
-	return next
+	s.State = State{Running: true, StartedAt: r.startedAt, FinishedAt: s.State.FinishedAt, Exits: s.State.Exits}
+	if r.proc != nil {
+		s.State.Pid, s.State.StartTime = r.proc.Pid, r.proc.StartTime
+	}
 }
 
 // createProcess makes the first process, which waits.
@@ -271,13 +275,11 @@ func (r *run) createProcess(ctx context.Context) error {
 func (r *run) announce(context.Context) error {
 	before := *r.ct.Snapshot()
 	r.ct.update(func(s *Snapshot) {
-		s.Runs++
-		s.ManualStop = false
-		s.State = r.running()
+		r.begin(s)
 	})
 	r.undo.add(func() error {
 		r.ct.endProc()
-		r.ct.update(func(s *Snapshot) { s.State, s.Runs = before.State, before.Runs })
+		r.ct.update(func(s *Snapshot) { s.State, s.Runs, s.RestartCount = before.State, before.Runs, before.RestartCount })
 		return nil
 	})
 	r.ct.setProc(r.proc)

@@ -43,7 +43,10 @@ func (c *Containers) stopNow(ctx context.Context, ct *Container, signal string, 
 			return err
 		}
 	}
-	c.stoppedByUser(ct)
+	if c.stoppedByUser(ct) {
+		c.event(s, events.ActionStop)
+		return nil
+	}
 	if err := c.endRun(ctx, ct, s, sig, c.patience(s, timeout)); err != nil {
 		return fmt.Errorf("cannot stop container: %s: %w", s.Name, err)
 	}
@@ -53,6 +56,9 @@ func (c *Containers) stopNow(ctx context.Context, ct *Container, signal string, 
 
 // endRun sends sig, and SIGKILL when patience is over.
 func (c *Containers) endRun(ctx context.Context, ct *Container, s *Snapshot, sig syscall.Signal, patience time.Duration) error {
+	if c.cancelRestart(ct) {
+		return nil
+	}
 	over := ended(s)
 	err := c.signal(ctx, ct, sig)
 	if err != nil && !errors.Is(err, ErrNotRunning) {

@@ -11,6 +11,7 @@ import (
 // own signal and timeout. It is for a daemon that takes its containers with it;
 // what fails is logged.
 func (c *Containers) StopAll(ctx context.Context) {
+	c.leaving.Store(true)
 	var all sync.WaitGroup
 	for _, ct := range c.index.all() {
 		s := ct.Snapshot()

@@ -53,7 +53,7 @@ func (c *Containers) write(s *Snapshot, synced bool) error {
 		Driver: s.Driver, LogPath: s.LogPath, RestartCount: s.RestartCount, Runs: s.Runs,
 		ManualStop: s.ManualStop, Removing: s.State.Removing,
 		State: record.State{
-			Running: s.State.Running, Paused: s.State.Paused, OOMKilled: s.State.OOMKilled, Dead: s.State.Dead,
+			Running: s.State.Running && !s.State.Restarting, Paused: s.State.Paused, OOMKilled: s.State.OOMKilled, Dead: s.State.Dead,
 			Pid: s.State.Pid, StartTime: s.State.StartTime, ExitCode: s.State.ExitCode, Error: s.State.Error,
 			StartedAt: s.State.StartedAt, FinishedAt: s.State.FinishedAt,
 		},
