@@ -65,3 +65,5 @@ require (
 	golang.org/x/sys v0.49.0 // indirect
 	gotest.tools/v3 v3.5.2 // indirect
 )
+
+replace github.com/seccomp/libseccomp-golang => ./internal/libseccomp
