@@ -56,6 +56,7 @@ func (c *Containers) kill(ctx context.Context, _ *engine.Job, in jobs.KillIn) (j
 		if _, err := ct.await(ctx, ended(s)); err != nil {
 			return none, fmt.Errorf("Cannot kill container: %s: it has not ended: %w", in.Container, err) //nolint:staticcheck // docker's text
 		}
+		c.awaitRemoval(ctx, ct)
 	}
 	return none, nil
 }

@@ -51,7 +51,23 @@ func (c *Containers) stopNow(ctx context.Context, ct *Container, signal string, 
 		return fmt.Errorf("cannot stop container: %s: %w", s.Name, err)
 	}
 	c.event(s, events.ActionStop)
+	c.awaitRemoval(ctx, ct)
 	return nil
+}
+
+// awaitRemoval waits until a container with AutoRemove that has ended is gone,
+// so that whoever stopped it can use its name again. A removal that does not come
+// to an end is not this caller's trouble.
+func (c *Containers) awaitRemoval(ctx context.Context, ct *Container) {
+	s := ct.Snapshot()
+	if !s.HostConfig.AutoRemove || s.State.Running || ct.isKept() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, killPatience)
+	defer cancel()
+	_, _ = ct.await(ctx, func(now *Snapshot) bool {
+		return now.State.Removed || now.State.Running || now.State.RemoveFailures > s.State.RemoveFailures
+	})
 }
 
 // endRun sends sig, and SIGKILL when patience is over.
