@@ -151,7 +151,9 @@ func (u *unpacker) makeFolder(dir, base, name string, m meta) error {
 			return err
 		}
 	}
-	u.dirs.add(name)
+	if !u.keepTimes {
+		u.dirs.add(name)
+	}
 	return u.finishFolder(l, m)
 }
 

@@ -3,7 +3,6 @@ package archive
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -56,22 +55,16 @@ func packTree(ctx context.Context, p *Packer, dirfd int, base, name string, dept
 	if depth > maxDepth {
 		return errs.Invalid("folders are nested more than %d deep", maxDepth)
 	}
-	var st unix.Stat_t
-	if err := unix.Fstatat(dirfd, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return &os.PathError{Op: "stat", Path: name, Err: err}
-	}
-	isDir := st.Mode&unix.S_IFMT == unix.S_IFDIR
 	if name != "" {
-		if err := p.add(name, dirfd, base, &st); err != nil {
-			return fmt.Errorf("pack %q: %w", shorten(name), err)
+		isDir, err := p.addNow(name, dirfd, base)
+		if err != nil || !isDir {
+			return err
 		}
-	} else if !isDir {
-		return &os.PathError{Op: "pack", Path: base, Err: unix.ENOTDIR}
-	}
-	if !isDir {
-		return nil
 	}
 	fd, err := unix.Openat(dirfd, base, openFolder, 0)
+	if name != "" && err != nil && changed(err) == errChanged {
+		return nil // what was in the folder vanished with it
+	}
 	if err != nil {
 		return &os.PathError{Op: "open", Path: name, Err: err}
 	}

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"archive/tar"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -43,16 +44,41 @@ func (p *Packer) Close() error {
 
 // Add writes the entry name, which is base in the open folder dirfd. Sockets are
 // left out; of folders only the entry itself is written. A file that vanished is
-// fs.ErrNotExist.
+// fs.ErrNotExist, as is one that is something else at every look.
 func (p *Packer) Add(name string, dirfd int, base string) error {
-	var st unix.Stat_t
-	if err := unix.Fstatat(dirfd, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return &os.PathError{Op: "stat", Path: name, Err: err}
+	_, err := p.addNow(name, dirfd, base)
+	return err
+}
+
+// addNow also tells whether the entry is a folder.
+func (p *Packer) addNow(name string, dirfd int, base string) (isDir bool, err error) {
+	for range 10 {
+		var st unix.Stat_t
+		if err := unix.Fstatat(dirfd, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return false, &os.PathError{Op: "stat", Path: name, Err: err}
+		}
+		err := p.add(name, dirfd, base, &st)
+		if err == errChanged {
+			continue
+		}
+		if err != nil {
+			return false, fmt.Errorf("pack %q: %w", shorten(name), err)
+		}
+		return st.Mode&unix.S_IFMT == unix.S_IFDIR, nil
 	}
-	if err := p.add(name, dirfd, base, &st); err != nil {
-		return fmt.Errorf("pack %q: %w", shorten(name), err)
+	return false, &os.PathError{Op: "pack", Path: name, Err: os.ErrNotExist}
+}
+
+// errChanged is said, before anything is written, of what was replaced after it was looked at.
+var errChanged = errors.New("it was replaced meanwhile")
+
+// changed tells the errors of opening what has become something else.
+func changed(err error) error {
+	switch err {
+	case unix.ENOTDIR, unix.ELOOP, unix.EINVAL, unix.ENXIO:
+		return errChanged
 	}
-	return nil
+	return err
 }
 
 func (p *Packer) add(name string, dirfd int, base string, st *unix.Stat_t) error {
@@ -75,7 +101,7 @@ func (p *Packer) add(name string, dirfd int, base string, st *unix.Stat_t) error
 	case unix.S_IFLNK:
 		target, err := ReadLink(dirfd, base)
 		if err != nil {
-			return err
+			return changed(err)
 		}
 		hdr.Typeflag, hdr.Linkname = tar.TypeSymlink, target
 	case unix.S_IFIFO:
@@ -116,7 +142,7 @@ func (p *Packer) addFolder(hdr *tar.Header, dirfd int, base string) error {
 	}
 	fd, err := unix.Openat(dirfd, base, openFolder, 0)
 	if err != nil {
-		return err
+		return changed(err)
 	}
 	defer unix.Close(fd)
 	if err := p.setXattrs(hdr, fd); err != nil {
@@ -142,7 +168,7 @@ func (p *Packer) addFile(hdr *tar.Header, dirfd int, base string) error {
 	// O_NONBLOCK: the name may lead to a pipe by now.
 	fd, err := unix.Openat(dirfd, base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return changed(err)
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
@@ -150,7 +176,7 @@ func (p *Packer) addFile(hdr *tar.Header, dirfd int, base string) error {
 		return err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return fmt.Errorf("replaced while it was read: %w", os.ErrNotExist)
+		return errChanged
 	}
 	hdr.Typeflag, hdr.Size = tar.TypeReg, st.Size
 	if p.linked(hdr, &st) {

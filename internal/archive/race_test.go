@@ -3,7 +3,6 @@ package archive
 import (
 	"archive/tar"
 	"bytes"
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -58,10 +57,7 @@ func TestPackReadsNothingOutsideWhileFoldersAreSwappedForLinks(t *testing.T) {
 	c.swapping(t)
 	for range 300 {
 		var buf bytes.Buffer
-		if err := Pack(t.Context(), &buf, c.root, PackOptions{}); err != nil {
-			assert.Assert(t, errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || errors.Is(err, os.ErrNotExist), "%v", err)
-			continue
-		}
+		assert.NilError(t, Pack(t.Context(), &buf, c.root, PackOptions{}))
 		r := tar.NewReader(&buf)
 		for {
 			h, err := r.Next()

@@ -28,7 +28,8 @@ type tree struct {
 	stack      []level // the root and the folders below it that lead to the last one asked for
 	side       level   // the last folder that was not reached by plain folders alone; fd -1 for none
 	stale      bool    // something that the open folders' names depend on was removed
-	dirs       pathSet // folders that the archive gave a time to
+	keepTimes  bool    // all folders keep the times that they have, however often they are filled
+	dirs       pathSet // else these do, which the archive gave a time to
 	// whiteout tells whether name is a mark that a folder may replace, and
 	// replaced is told once it has.
 	whiteout func(dirfd int, name string) bool
@@ -122,7 +123,7 @@ func (t *tree) level(path string) (*level, error) {
 		switch err {
 		case nil:
 			l := level{path: child, fd: fd}
-			if err := t.enter(&l, t.dirs.has(child)); err != nil {
+			if err := t.enter(&l, t.keepTimes || t.dirs.has(child)); err != nil {
 				unix.Close(fd)
 				return nil, err
 			}

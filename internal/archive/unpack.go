@@ -112,6 +112,8 @@ type unpacker struct {
 
 // prepare tells the tree what the handling of whiteouts asks of it.
 func (u *unpacker) prepare() {
+	// Nobody watches a layer's folders while it is filled; a million of them need no memory so.
+	u.tree.keepTimes = u.o.Whiteouts != Plain
 	u.tree.whiteout = func(int, string) bool { return false }
 	u.tree.replaced = func(int) error { return nil }
 	u.tree.implied = func(path string) error {

@@ -342,3 +342,18 @@ func (w *watchedReader) Read(p []byte) (int, error) {
 	w.each()
 	return w.r.Read(p[:min(len(p), 4096)])
 }
+
+func TestUnpackOfLayersKeepsFolderTimesInAnyOrder(t *testing.T) {
+	for _, o := range []UnpackOptions{{Whiteouts: Apply}, {Whiteouts: Overlay}} {
+		root := t.TempDir()
+		_, err := unpack(t, root, pack(fold("a"), fold("b"), fold("a/sub"), reg("b/1", "x"), reg("a/1", "x"), reg("a/sub/1", "x"),
+			reg("b/2", "x"), reg("a/.wh.gone", ""), reg("b/.wh.1", ""), reg("a/2", "x")), o)
+		if os.Geteuid() != 0 && errors.Is(err, unix.EPERM) {
+			t.Skip("whiteouts need root here")
+		}
+		assert.NilError(t, err)
+		for _, d := range []string{"a", "b", "a/sub"} {
+			assert.Equal(t, stat(t, filepath.Join(root, d)).Mtim.Sec, then.Unix(), "time of %s", d)
+		}
+	}
+}
