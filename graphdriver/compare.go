@@ -183,6 +183,9 @@ func lstatAt(dirfd int, name string, st *unix.Stat_t) error {
 
 func openFolder(dirfd int, name string) (int, error) {
 	fd, err := unix.Openat(dirfd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err == unix.ENOTDIR || err == unix.ELOOP {
+		err = fs.ErrNotExist // a container replaced it meanwhile
+	}
 	if err != nil {
 		return -1, &os.PathError{Op: "open", Path: name, Err: err}
 	}

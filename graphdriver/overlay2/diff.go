@@ -114,6 +114,9 @@ func walkFolder(dirfd int, name, path string, depth int, visit func(dirfd int, e
 		return errs.Invalid("folders are nested more than %d deep", maxDepth)
 	}
 	fd, err := unix.Openat(dirfd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err == unix.ENOTDIR || err == unix.ELOOP {
+		err = fs.ErrNotExist // a container replaced it meanwhile
+	}
 	if err != nil {
 		return &os.PathError{Op: "open", Path: path, Err: err}
 	}
