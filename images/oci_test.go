@@ -170,7 +170,7 @@ func TestHostileLayouts(t *testing.T) {
 		}, "is not a SHA-256 digest"},
 		"manifest is missing": {func(l *layout) {
 			l.add(ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString("x")}, nil)
-		}, "archive has no member"},
+		}, "no such file"},
 		"schema 1": {func(l *layout) {
 			l.add(l.json(ocispec.MediaTypeImageManifest, map[string]any{"schemaVersion": 1, "fsLayers": []any{}}), nil)
 		}, "schema 1"},

@@ -179,7 +179,7 @@ func (sp *Spool) find(name string) (member, error) {
 	for range maxLinkDepth {
 		m, ok := sp.members[clean]
 		if !ok {
-			return member{}, errs.Invalid("archive has no member %q", clean)
+			return member{}, errs.Invalid("archive member %q: no such file or directory", clean)
 		}
 		if m.link == "" {
 			return m, nil

@@ -44,9 +44,13 @@ func (s *Store) Add(ctx context.Context, below []digest.Digest, tar io.Reader) (
 			s.removeGraph(graphID)
 		}
 	}()
-	diffID, size, err := s.applyUnknown(ctx, graphID, tar)
+	end := &tail{}
+	size, diffID, err := s.apply(ctx, graphID, tar, end)
 	if err != nil {
 		return "", lease, err
+	}
+	if !end.marked() {
+		return "", lease, fmt.Errorf("%w: its end mark is missing", archive.ErrTruncated)
 	}
 	chain := chainID(parent, diffID)
 	fl := &flight{
@@ -68,26 +72,6 @@ func (s *Store) Add(ctx context.Context, below []digest.Digest, tar io.Reader) (
 	}
 	lease.chain = append(lease.chain, chain)
 	return diffID, lease, nil
-}
-
-func (s *Store) applyUnknown(ctx context.Context, graphID string, tar io.Reader) (digest.Digest, int64, error) {
-	plain, _, err := archive.Decompress(tar)
-	if err != nil {
-		return "", 0, err
-	}
-	defer plain.Close()
-	digester := digest.SHA256.Digester()
-	end := &tail{}
-	ahead := archive.ReadAhead(io.TeeReader(archive.LimitReader(plain, s.MaxLayerBytes), io.MultiWriter(digester.Hash(), end)))
-	defer ahead.Close()
-	size, err := s.Graph.ApplyDiff(ctx, graphID, ahead)
-	if err != nil {
-		return "", 0, err
-	}
-	if !end.marked() {
-		return "", 0, fmt.Errorf("%w: its end mark is missing", archive.ErrTruncated)
-	}
-	return digester.Digest(), size, nil
 }
 
 // board enters a filled flight into the table, once nobody else has the same

@@ -264,37 +264,43 @@ func (s *Store) land(ctx context.Context, st *step) error {
 
 // fill unpacks the tar of a layer and compares its digest.
 func (s *Store) fill(ctx context.Context, st *step) error {
-	size, err := s.apply(ctx, st)
+	size, have, err := s.applyKnown(ctx, st)
 	if err != nil {
 		return fmt.Errorf("layer %s: %w", st.source.DiffID, err)
+	}
+	if want := st.source.DiffID; have != want {
+		return errs.Invalid("invalid diffID for layer %d: expected %q, got %q", st.index, want, have)
 	}
 	st.flight.size = size
 	return nil
 }
 
-func (s *Store) apply(ctx context.Context, st *step) (size int64, err error) {
+func (s *Store) applyKnown(ctx context.Context, st *step) (size int64, diffID digest.Digest, err error) {
 	blob, err := st.source.Open(ctx)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	defer blob.Close()
-	plain, _, err := archive.Decompress(blob)
+	return s.apply(ctx, st.flight.graphID, blob, io.Discard)
+}
+
+// apply fills a graph layer from a tar, compressed or not, and gives the bytes
+// of its files and the digest of the uncompressed tar, which also goes to w.
+func (s *Store) apply(ctx context.Context, graphID string, tar io.Reader, w io.Writer) (int64, digest.Digest, error) {
+	plain, _, err := archive.Decompress(tar)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	defer plain.Close()
 	digester := digest.SHA256.Digester()
-	ahead := archive.ReadAhead(io.TeeReader(archive.LimitReader(plain, s.MaxLayerBytes), digester.Hash()))
+	limited := archive.LimitReader(plain, s.MaxLayerBytes)
+	ahead := archive.ReadAhead(io.TeeReader(limited, io.MultiWriter(digester.Hash(), w)))
 	defer ahead.Close() // before plain: it reads from there
-
-	size, err = s.Graph.ApplyDiff(ctx, st.flight.graphID, ahead)
+	size, err := s.Graph.ApplyDiff(ctx, graphID, ahead)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
-	if have, want := digester.Digest(), st.source.DiffID; have != want {
-		return 0, errs.Invalid("invalid diffID for layer %d: expected %q, got %q", st.index, want, have)
-	}
-	return size, nil
+	return size, digester.Digest(), nil
 }
 
 // publishLayer makes the record of a layer durable, whose files are, and leases
