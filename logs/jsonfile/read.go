@@ -188,6 +188,9 @@ func (r *reader) advance() (bool, error) {
 	}
 	files, err := newerThan(last, r.path)
 	if err != nil || len(files) == 0 {
+		// The log is gone and will not grow: the follower is asked all the same,
+		// so that he knows that all of his last commit was read.
+		_ = r.committed(last, last.limit)
 		return false, err
 	}
 	last.Close()

@@ -428,3 +428,24 @@ func BenchmarkRead(b *testing.B) {
 	b.Run("tail10", func(b *testing.B) { read(b, driver.ReadOptions{Tail: 10}) })
 	b.Run("since", func(b *testing.B) { read(b, driver.ReadOptions{Tail: -1, Since: epoch.Add(99_990 * time.Millisecond)}) })
 }
+
+// A reader that copies in step with the commits must not believe for ever that
+// it lags, when the container and its log were removed while it was reading.
+func TestFollowOfARemovedLogKnowsItsLastCommit(t *testing.T) {
+	path, w := newLog(t, WriterOptions{})
+	writeLog(t, w, 0, "a")
+	size := w.Size()
+	var told int64
+	s := &steps{
+		at: func() driver.Position { told = size; return driver.Position{File: w.Inode(), Offset: size} },
+		do: []func(){
+			func() {
+				writeLog(t, w, 1, "b")
+				size = w.Size()
+				assert.NilError(t, os.Remove(path))
+			},
+			func() { assert.Equal(t, told, size, "asked after the last record was read") },
+		},
+	}
+	assert.DeepEqual(t, readLog(t, path, driver.ReadOptions{Tail: -1, Follow: s}), []string{"a", "b"})
+}
