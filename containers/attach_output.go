@@ -117,9 +117,13 @@ func (o *outputCopy) catchUp(leave context.Context) error {
 			return nil
 		}
 		if errors.Is(err, errCaughtUp) {
+			before := o.off
 			o.off, o.check = f.at.Offset, f.at
-			if o.kept() {
+			switch {
+			case o.kept():
 				return nil
+			case o.off == before:
+				return o.skip() // the log has no more, and never will
 			}
 			continue // the container was faster
 		}
