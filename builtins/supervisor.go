@@ -7,6 +7,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/jobengine/engine/internal/durable"
 	"github.com/jobengine/engine/supervisor/client"
@@ -50,10 +53,25 @@ func sealedPath(execRoot string) (string, error) {
 	path, keep, err := client.SealedCommand(sealedSupervisor)
 	if err == nil {
 		sealedMemory = keep
-		return path, nil
+	} else {
+		path = filepath.Join(execRoot, protocol.Name)
+		err = durable.WriteFileUnsynced(durable.OS, path, sealedSupervisor, 0o500)
 	}
-	path = filepath.Join(execRoot, protocol.Name)
-	return path, durable.WriteFileUnsynced(durable.OS, path, sealedSupervisor, 0o500)
+	forget(sealedSupervisor)
+	return path, err
+}
+
+// forget takes the pages of embedded bytes out of this process's memory: they
+// were read once, and come back from the program's file if they are read again.
+func forget(embedded []byte) {
+	page := uintptr(os.Getpagesize())
+	start := (uintptr(unsafe.Pointer(unsafe.SliceData(embedded))) + page - 1) &^ (page - 1)
+	skip := start - uintptr(unsafe.Pointer(unsafe.SliceData(embedded)))
+	if uintptr(len(embedded)) < skip+page {
+		return
+	}
+	whole := embedded[skip:]
+	_ = unix.Madvise(whole[:uintptr(len(whole))&^(page-1)], unix.MADV_DONTNEED)
 }
 
 // execDrivers tells the noun system about the supervisor.
