@@ -61,9 +61,9 @@ type ProtoDriver interface {
 	// UpperDir. ErrNotFound.
 	Metadata(ctx context.Context, id string) (map[string]string, error)
 
-	// Cleanup unmounts everything that this process mounted and still counts as
-	// in use; called once, at the end. Whoever wants mounts to outlive the
-	// process does not call it.
+	// Cleanup ends what the driver does in the background and gives back what it
+	// holds for itself; called once, at the end. Layers in use by Get stay as they
+	// are: containers may outlive the process, and the next one takes them over.
 	Cleanup() error
 }
 

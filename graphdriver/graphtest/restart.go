@@ -59,6 +59,29 @@ func restartRows() []Row {
 					e.failf("Put and Remove leave mounts of a former process: %v", left)
 				}
 			}},
+		{Name: "UsedLayersOutliveCleanup", Why: "containers run on when the daemon is stopped and started again",
+			check: func(e *env) {
+				e.apply("base", "", file("f", "1"))
+				e.createRW("rw", "base")
+				dir := e.get("rw")
+				f, err := os.Create(filepath.Join(dir, "open"))
+				e.must(err, "create")
+				defer f.Close()
+				e.must(e.d.Cleanup(), "Cleanup")
+				if _, err := os.Stat(filepath.Join(dir, "f")); err != nil {
+					e.failf("Cleanup took the tree away from its user: %v", err)
+				}
+				e.reopen()
+				if again := e.get("rw"); again != dir {
+					e.failf("after a restart Get is %s, it was %s", again, dir)
+				}
+				_, err = f.WriteString("still")
+				e.must(err, "write to a file that was opened before the restart")
+				if data, err := os.ReadFile(filepath.Join(dir, "open")); err != nil || string(data) != "still" {
+					e.failf("what a user of before wrote shows as %q, %v", data, err)
+				}
+				e.put("rw")
+			}},
 		{Name: "HalfFilledLayer", Why: "a layer that was being filled when the process died can be removed and made anew",
 			check: func(e *env) {
 				e.create("a", "")

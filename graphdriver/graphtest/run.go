@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/jobengine/engine/graphdriver"
 )
 
@@ -55,8 +57,12 @@ func (r Row) Check(dir string, open Open) (err error) {
 				err = fmt.Errorf("Cleanup: %w", cerr)
 			}
 		}
-		if left := mountsBelow(dir); err == nil && len(left) > 0 {
-			err = fmt.Errorf("after Cleanup there are still mounts: %v", left)
+		left := mountsBelow(dir)
+		for _, path := range left {
+			_ = unix.Unmount(path, unix.MNT_DETACH) // the row has failed, and dir is to be removed
+		}
+		if err == nil && len(left) > 0 {
+			err = fmt.Errorf("at the end there are still mounts: %v", left)
 		}
 	}()
 	defer func() {

@@ -2,7 +2,6 @@ package overlay2
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -32,6 +31,7 @@ const (
 type Driver struct {
 	home   string
 	host   host
+	turns  turns
 	sweep  sync.WaitGroup // removal of what killed processes left
 	mu     sync.Mutex     // guards the maps, never held across the disk
 	layers map[string]record
@@ -142,6 +142,7 @@ func (d *Driver) create(ctx context.Context, id string, r record) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	defer d.turns.take(id)()
 	if d.present(id) {
 		return fmt.Errorf("%s: %w", id, graphdriver.ErrExists)
 	}
@@ -216,6 +217,7 @@ func (d *Driver) Remove(_ context.Context, id string) error {
 	if err := graphdriver.CheckID(id); err != nil {
 		return err
 	}
+	defer d.turns.take(id)()
 	d.mu.Lock()
 	delete(d.users, id)
 	delete(d.layers, id)
@@ -312,18 +314,8 @@ func (d *Driver) Metadata(_ context.Context, id string) (map[string]string, erro
 	return m, nil
 }
 
-// Cleanup unmounts what is still in use and waits for the removal of leftovers.
+// Cleanup waits for the removal of leftovers. Mounts in use stay: containers run on.
 func (d *Driver) Cleanup() error {
-	d.mu.Lock()
-	users := d.users
-	d.users = map[string]int{}
-	d.mu.Unlock()
-	var failed []error
-	for id := range users {
-		if err := unmount(d.merged(id)); err != nil {
-			failed = append(failed, err)
-		}
-	}
 	d.sweep.Wait()
-	return errors.Join(failed...)
+	return nil
 }

@@ -16,6 +16,7 @@ import (
 
 // Get mounts a layer, or finds it mounted.
 func (d *Driver) Get(ctx context.Context, id string) (string, error) {
+	defer d.turns.take(id)()
 	r, err := d.load(id)
 	if err != nil {
 		return "", err
@@ -49,6 +50,7 @@ func (d *Driver) Get(ctx context.Context, id string) (string, error) {
 
 // Put counts down and unmounts the layer at the last call.
 func (d *Driver) Put(_ context.Context, id string) error {
+	defer d.turns.take(id)()
 	if _, err := d.load(id); err != nil && !d.present(id) {
 		return err
 	}

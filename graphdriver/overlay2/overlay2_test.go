@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/containerd/errdefs"
@@ -357,4 +358,26 @@ func TestSyncTakesLayersWithFewAndManyFiles(t *testing.T) {
 	assert.NilError(t, d.Sync(t.Context(), "rw"))
 	assert.NilError(t, d.Put(t.Context(), "rw"))
 	assert.NilError(t, d.Sync(t.Context(), "rw"))
+}
+
+// The contract lets callers serialise; one that does not must not leave a mount.
+func TestGetsOfOneLayerAtOnceMountItOnce(t *testing.T) {
+	d := driver(t)
+	assert.NilError(t, d.Create(t.Context(), "base", ""))
+	assert.NilError(t, d.CreateReadWrite(t.Context(), "rw", "base", nil))
+	var wg sync.WaitGroup
+	failed := make([]error, 20)
+	for i := range failed {
+		wg.Go(func() {
+			for range 20 {
+				_, err := d.Get(context.Background(), "rw")
+				failed[i] = errors.Join(failed[i], err, d.Put(context.Background(), "rw"))
+			}
+		})
+	}
+	wg.Wait()
+	assert.NilError(t, errors.Join(failed...))
+	assert.Assert(t, !isMountpoint(d.merged("rw")))
+	assert.Equal(t, len(d.users), 0)
+	assert.Equal(t, len(d.turns.waiting), 0)
 }
