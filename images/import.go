@@ -45,44 +45,54 @@ func (i *Images) importTar(ctx context.Context, job *engine.StreamJob[jobs.Impor
 		}
 		names = []string{name}
 	}
+	// With a download the answer begins early; else an error is still a status.
+	var p *progress
 	tar := io.NopCloser(job.Stdin)
 	if in.Source != "-" {
-		if tar, err = i.download(ctx, job, in.Source); err != nil {
+		if tar, p, err = i.download(ctx, job, in.Source); err != nil {
 			return jobs.ImportOut{}, err
 		}
+		defer p.close()
 	}
 	defer tar.Close()
-
-	diffID, lease, err := i.store.Add(ctx, nil, tar)
+	published, err := i.importLayer(ctx, config, names, tar)
 	if err != nil {
 		return jobs.ImportOut{}, err
+	}
+	id := published.ID.String()
+	for _, name := range names {
+		i.tell(events.ActionTag, id, published, familiarName(name))
+	}
+	i.tell(events.ActionImport, id, published, id)
+	if p == nil {
+		if err := job.Open(jobs.ImportOpen{}); err != nil {
+			return jobs.ImportOut{}, err
+		}
+		p = newProgress(job.Stdout)
+		defer p.close()
+	}
+	p.send(jsonstream.Message{Status: id})
+	return jobs.ImportOut{ID: id}, nil
+}
+
+// importLayer unpacks the tar and publishes the image that it makes.
+func (i *Images) importLayer(ctx context.Context, config *importedConfig, names []string, tar io.Reader) (*store.Image, error) {
+	diffID, lease, err := i.store.Add(ctx, nil, tar)
+	if err != nil {
+		return nil, err
 	}
 	defer lease.Release()
 	config.RootFS = ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{diffID}}
 	data, err := json.Marshal(config)
 	if err != nil {
-		return jobs.ImportOut{}, err
+		return nil, err
 	}
 	n := store.NewImage{Config: data, Names: names}
 	if len(names) > 0 {
 		n.LastTagged = i.Clock.Now().UTC()
 	}
 	published, err := i.store.Publish(n, lease)
-	if err != nil {
-		return jobs.ImportOut{}, err
-	}
-	id := published.Image.ID.String()
-	for _, name := range names {
-		i.tell(events.ActionTag, id, published.Image, familiarName(name))
-	}
-	i.tell(events.ActionImport, id, published.Image, id)
-	if in.Source == "-" {
-		if err := job.Open(jobs.ImportOpen{}); err != nil {
-			return jobs.ImportOut{}, err
-		}
-	}
-	(&progress{w: job.Stdout}).send(jsonstream.Message{Status: id})
-	return jobs.ImportOut{ID: id}, nil
+	return published.Image, err
 }
 
 // newConfig is the config of the image but for its layer.
@@ -112,38 +122,38 @@ func newConfig(in jobs.ImportIn, now time.Time) (*importedConfig, error) {
 
 // download begins to fetch the tar and tells the client so. The limit for
 // layers bounds it.
-func (i *Images) download(ctx context.Context, job *engine.StreamJob[jobs.ImportOpen], source string) (io.ReadCloser, error) {
+func (i *Images) download(ctx context.Context, job *engine.StreamJob[jobs.ImportOpen], source string) (io.ReadCloser, *progress, error) {
 	if !strings.Contains(source, "://") {
 		source = "http://" + source
 	}
 	u, err := url.Parse(source)
 	if err != nil {
-		return nil, errs.Invalid("source: %v", err)
+		return nil, nil, errs.Invalid("source: %v", err)
 	}
 	if scheme := strings.ToLower(u.Scheme); scheme != "http" && scheme != "https" || u.Host == "" {
-		return nil, errs.Invalid("source %q: only http and https URLs can be imported", u.Redacted())
+		return nil, nil, errs.Invalid("source %q: only http and https URLs can be imported", u.Redacted())
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return nil, errs.Invalid("source: %v", err)
+		return nil, nil, errs.Invalid("source: %v", err)
 	}
 	// The tar may well be compressed itself: what arrives is what is there.
 	req.Header.Set("Accept-Encoding", "identity")
 	resp, err := downloads().Do(req)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
 		resp.Body.Close()
-		return nil, fmt.Errorf("%s answered %s", u.Redacted(), resp.Status)
+		return nil, nil, fmt.Errorf("%s answered %s", u.Redacted(), resp.Status)
 	}
 	if err := job.Open(jobs.ImportOpen{}); err != nil {
 		resp.Body.Close()
-		return nil, err
+		return nil, nil, err
 	}
-	p := &progress{w: job.Stdout}
+	p := newProgress(job.Stdout)
 	p.send(jsonstream.Message{Status: "Downloading from " + u.Redacted()})
-	return p.reader(resp.Body, "Importing", "", max(resp.ContentLength, 0)), nil
+	return p.reader(resp.Body, "Importing", "", max(resp.ContentLength, 0)), p, nil
 }
 
 // downloads is a client that does not wait for ever for a server that says

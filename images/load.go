@@ -32,7 +32,8 @@ func (i *Images) load(ctx context.Context, job *engine.StreamJob[jobs.LoadOpen],
 	if err := job.Open(jobs.LoadOpen{}); err != nil {
 		return jobs.LoadOut{}, err
 	}
-	p := &progress{w: job.Stdout}
+	p := newProgress(job.Stdout)
+	defer p.close()
 	spool, err := bundle.Read(ctx, i.FS, durable.TempName(i.store.TempDir()), job.Stdin, i.MaxArchiveBytes)
 	if err != nil {
 		return jobs.LoadOut{}, err
@@ -78,12 +79,13 @@ func (i *Images) loadImage(ctx context.Context, p *progress, img bundle.Image, q
 	if err != nil {
 		return nil, err
 	}
-	defer lease.Release()
 	published, err := i.store.Publish(store.NewImage{Config: img.Config, Names: img.Names}, lease)
+	lease.Release()
 	if err != nil {
 		return nil, err
 	}
 	id := published.Image.ID.String()
+	i.tell(events.ActionLoad, id, published.Image, id)
 	var loaded []string
 	for _, name := range img.Names {
 		text := familiarName(name)
@@ -97,6 +99,5 @@ func (i *Images) loadImage(ctx context.Context, p *progress, img bundle.Image, q
 		p.send(jsonstream.Message{Stream: "Loaded image ID: " + id + "\n"})
 		loaded = []string{id}
 	}
-	i.tell(events.ActionLoad, id, published.Image, id)
 	return loaded, nil
 }

@@ -167,3 +167,36 @@ func TestVerbsAtTheSameTimeLeaveNothingBehind(t *testing.T) {
 		})
 	}
 }
+
+// stuck is a client that does not read.
+type stuck struct{ until chan struct{} }
+
+func (s stuck) Write(p []byte) (int, error) {
+	<-s.until
+	return len(p), nil
+}
+
+func TestAClientThatDoesNotReadHoldsUpNobodyElse(t *testing.T) {
+	b := newBench(t)
+	layers := [][]byte{}
+	for n := range 80 {
+		layers = append(layers, layerTar(t, fmt.Sprint("layer", n)))
+	}
+	archive := dockerArchive(t, spec{tags: []string{"web:1"}, layers: layers})
+	client := stuck{make(chan struct{})}
+	first := make(chan error, 1)
+	go func() {
+		_, err := jobs.Load.Run(ctx, b.eng, jobs.LoadIn{}, nil, engine.Stdin(bytes.NewReader(archive)), engine.Stdout(client))
+		first <- err
+	}()
+	for b.store.InFlight() == 0 && b.Count() == 0 {
+		runtime.Gosched()
+	}
+	_, err := b.load(archive)
+	assert.NilError(t, err)
+	_, err = b.rm(jobs.ImageDeleteIn{Image: "web:1"})
+	assert.NilError(t, err)
+	assert.Equal(t, len(b.graphIDs()), 0)
+	close(client.until)
+	assert.NilError(t, <-first)
+}

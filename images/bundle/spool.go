@@ -25,6 +25,7 @@ const (
 	maxConfigBytes   = 8 << 20
 	maxMembers       = 100_000
 	maxNameBytes     = 4096
+	maxNamesBytes    = 32 << 20 // of all members together
 	maxLinkDepth     = 10
 )
 
@@ -74,7 +75,7 @@ func (sp *Spool) Close() error { return sp.fs.RemoveAll(sp.dir) }
 
 func (sp *Spool) readAll(ctx context.Context, tr *tar.Reader, left int64) error {
 	limited := left > 0
-	last := ""
+	last, names := "", 0
 	buf := make([]byte, 1<<20)
 	for count := 0; ; count++ {
 		if err := ctx.Err(); err != nil {
@@ -95,6 +96,9 @@ func (sp *Spool) readAll(ctx context.Context, tr *tar.Reader, left int64) error 
 			return err
 		}
 		last = name
+		if names += len(name) + len(hdr.Linkname); names > maxNamesBytes {
+			return errs.TooLarge("archive has names of more than %d bytes", maxNamesBytes)
+		}
 		switch hdr.Typeflag {
 		case tar.TypeReg:
 			if limited && hdr.Size > left {
