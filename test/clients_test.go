@@ -55,3 +55,15 @@ func TestEveryClientHasATerminal(t *testing.T) {
 		})
 	}
 }
+
+// Docker 20.10 asks for all capabilities and fails where the host has less.
+func TestPrivilegedHasWhatTheHostHas(t *testing.T) {
+	e := startLoaded(t)
+	const show = "grep CapEff /proc/self/status"
+	ours := harness.Command{Path: "/bin/sh", Args: []string{"-c", show}}
+	host, err := ours.Run(t.Context())
+	assert.NilError(t, err)
+	assert.Equal(t, e.must("run", "--rm", "--privileged", "busybox", "sh", "-c", show), host.Out())
+	e.must("run", "-d", "--name", "web", "busybox", "sleep", "1000")
+	assert.Equal(t, e.must("exec", "--privileged", "web", "sh", "-c", show), host.Out())
+}
