@@ -11,10 +11,10 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
-	"github.com/distribution/reference"
 	"github.com/jobengine/engine/client/config"
 	"github.com/jobengine/engine/client/progress"
 	"github.com/jobengine/engine/client/runconfig"
+	"github.com/jobengine/engine/internal/reference"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
 )

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/distribution/reference"
 	"github.com/docker/go-units"
 	"github.com/jobengine/engine/client/table"
+	"github.com/jobengine/engine/internal/reference"
 	"github.com/moby/moby/api/types/image"
 )
 

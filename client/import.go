@@ -6,9 +6,9 @@ import (
 	"os"
 	"strings"
 
-	"github.com/distribution/reference"
 	"github.com/jobengine/engine/client/config"
 	"github.com/jobengine/engine/client/runconfig"
+	"github.com/jobengine/engine/internal/reference"
 )
 
 // CmdImport makes an image of one layer from a file system's archive.

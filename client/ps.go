@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/distribution/reference"
 	"github.com/jobengine/engine/client/table"
+	"github.com/jobengine/engine/internal/reference"
 	"github.com/moby/moby/api/types/container"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )

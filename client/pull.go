@@ -4,8 +4,8 @@ import (
 	"errors"
 	"io"
 
-	"github.com/distribution/reference"
 	"github.com/jobengine/engine/client/config"
+	"github.com/jobengine/engine/internal/reference"
 )
 
 // CmdPull gets an image from a registry and prints its full name.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net/url"
 
-	"github.com/distribution/reference"
+	"github.com/jobengine/engine/internal/reference"
 )
 
 // CmdTag gives an image another name.
