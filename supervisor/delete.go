@@ -29,6 +29,10 @@ func (s *supervisor) delete(q protocol.Target) (reply, error) {
 	} else if err != nil {
 		return reply{}, err
 	}
+	if !c.isEnded() {
+		// At once, in case another operation on it hangs until its process ends.
+		_ = c.driver.Signal(context.Background(), c.id, syscall.SIGKILL)
+	}
 	c.op.Lock()
 	defer c.op.Unlock()
 	if c.output == nil { // its creation failed while we waited

@@ -1,6 +1,7 @@
 package native
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -35,16 +36,26 @@ func withinReach(p *specs.Process) *specs.Process {
 	for _, l := range p.Rlimits {
 		var own unix.Rlimit
 		if which, ok := rlimits()[l.Type]; ok && unix.Getrlimit(which, &own) == nil && l.Hard > own.Max {
-			logrus.Warnf("%s: hard limit %d is above ours and CAP_SYS_RESOURCE is missing: using %d", l.Type, l.Hard, own.Max)
+			warnOnce("%s: hard limit %d is above ours and CAP_SYS_RESOURCE is missing: using %d", l.Type, l.Hard, own.Max)
 			l.Hard, l.Soft = own.Max, min(l.Soft, own.Max)
 		}
 		q.Rlimits = append(q.Rlimits, l)
 	}
 	if own := ownOOMScore(); p.OOMScoreAdj != nil && *p.OOMScoreAdj < own {
-		logrus.Warnf("oom_score_adj %d is below ours and CAP_SYS_RESOURCE is missing: using %d", *p.OOMScoreAdj, own)
+		warnOnce("oom_score_adj %d is below ours and CAP_SYS_RESOURCE is missing: using %d", *p.OOMScoreAdj, own)
 		q.OOMScoreAdj = &own
 	}
 	return &q
+}
+
+var warned sync.Map // texts
+
+// warnOnce says what would be the same for every container.
+func warnOnce(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if _, before := warned.LoadOrStore(text, true); !before {
+		logrus.Warn(text)
+	}
 }
 
 var hasSysResource = sync.OnceValue(func() bool {

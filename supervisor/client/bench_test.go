@@ -132,7 +132,11 @@ func (b *bench) end() {
 }
 
 func (b *bench) dumpLog() {
-	if text, err := os.ReadFile(filepath.Join(b.root, "supervisor.log")); err == nil && len(text) > 0 && b.t.Failed() {
+	text, err := os.ReadFile(filepath.Join(b.root, "supervisor.log"))
+	if strings.Contains(string(text), "DATA RACE") { // with -race the supervisor is watched, too
+		b.t.Error("the supervisor has a data race")
+	}
+	if err == nil && len(text) > 0 && b.t.Failed() {
 		b.t.Logf("supervisor.log:\n%s", text)
 	}
 }

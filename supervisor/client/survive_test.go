@@ -111,18 +111,18 @@ func TestKilledSupervisorLosesAndDoublesNothing(t *testing.T) {
 				q.Log.MaxSizeBytes, q.Log.MaxFiles = 100_000, 1000
 			}
 			b.create(q, counter(lines)...)
-			outs = append(outs, b.output(q.ID))
-			got = append(got, make(chan [spool.Streams]string, 1))
+			out, read := b.output(q.ID), make(chan [spool.Streams]string, 1)
+			outs, got = append(outs, out), append(got, read)
 			go func() {
-				defer close(got[i])
+				defer close(read)
 				var text [spool.Streams]bytes.Buffer
-				if err := outs[i].Copy(b.ctx, [spool.Streams]int64{}, func(s spool.Stream, p []byte) error {
+				if err := out.Copy(b.ctx, [spool.Streams]int64{}, func(s spool.Stream, p []byte) error {
 					text[s].Write(p)
 					return nil
 				}); err != nil {
 					t.Error(err)
 				}
-				got[i] <- [spool.Streams]string{text[0].String(), text[1].String()}
+				read <- [spool.Streams]string{text[0].String(), text[1].String()}
 			}()
 		}
 		for i := range outs {
