@@ -24,9 +24,8 @@ type Container struct {
 	proc    *Proc
 	onProc  map[int]func(*Proc)
 	lastKey int
-	kept    int                 // AutoRemove is put off while it is above 0
-	pause   time.Duration       // before the last restart by policy
-	execs   map[string]struct{} // ids of execs that are running or may be inspected, see exec.go
+	kept    int           // AutoRemove is put off while it is above 0
+	pause   time.Duration // before the last restart by policy
 }
 
 // Snapshot is a container at one moment. Neither it nor what it points to is ever changed.

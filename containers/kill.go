@@ -34,7 +34,7 @@ func (c *Containers) kill(ctx context.Context, _ *engine.Job, in jobs.KillIn) (j
 		err = checkSignal(sig)
 	}
 	if err != nil {
-		return none, fmt.Errorf("Cannot kill container: %s: %w", in.Container, err) //nolint:staticcheck // docker's text
+		return none, inDockersWords("Cannot kill container: %s: %w", in.Container, err)
 	}
 	if !ct.Snapshot().State.Running {
 		return none, errs.Conflict("Cannot kill container: %s: Container %s is not running", in.Container, ct.id)
@@ -48,13 +48,13 @@ func (c *Containers) kill(ctx context.Context, _ *engine.Job, in jobs.KillIn) (j
 	if err := c.signal(ctx, ct, sig); errors.Is(err, ErrNotRunning) {
 		return none, errs.Conflict("Cannot kill container: %s: Container %s is not running", in.Container, ct.id)
 	} else if err != nil {
-		return none, fmt.Errorf("Cannot kill container: %s: %w", in.Container, err) //nolint:staticcheck // docker's text
+		return none, inDockersWords("Cannot kill container: %s: %w", in.Container, err)
 	}
 	if sig == syscall.SIGKILL {
 		ctx, cancel := context.WithTimeout(ctx, killPatience)
 		defer cancel()
 		if _, err := ct.await(ctx, ended(s)); err != nil {
-			return none, fmt.Errorf("Cannot kill container: %s: it has not ended: %w", in.Container, err) //nolint:staticcheck // docker's text
+			return none, inDockersWords("Cannot kill container: %s: it has not ended: %w", in.Container, err)
 		}
 		c.awaitRemoval(ctx, ct)
 	}

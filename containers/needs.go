@@ -133,14 +133,6 @@ type Process struct {
 	TTY       *os.File // the terminal's master; nil without one
 }
 
-func (p Process) close() {
-	for _, f := range []*os.File{p.PidFD, p.TTY} {
-		if f != nil {
-			f.Close()
-		}
-	}
-}
-
 // Exit is the end of a container's first process or of an exec.
 type Exit struct {
 	Container string

@@ -3,7 +3,6 @@ package containers
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/moby/moby/api/types/events"
 
@@ -35,7 +34,7 @@ func (c *Containers) pause(ctx context.Context, _ *engine.Job, in jobs.PauseIn) 
 	if err := c.runtime.Pause(ctx, ct.id); errors.Is(err, ErrUnsupported) {
 		return none, errs.NotImplemented("Cannot pause container %s: %v", ct.id, err)
 	} else if err != nil {
-		return none, fmt.Errorf("Cannot pause container %s: %w", ct.id, err) //nolint:staticcheck // docker's text
+		return none, inDockersWords("Cannot pause container %s: %w", ct.id, err)
 	}
 	s := ct.update(func(s *Snapshot) { s.State.Paused = true })
 	if err := c.saveUnsynced(ct); err != nil {

@@ -2,7 +2,6 @@ package containers
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
@@ -33,7 +32,7 @@ func (c *Containers) restart(ctx context.Context, _ *engine.Job, in jobs.Restart
 		}
 	}
 	if err := c.startNow(ctx, ct); err != nil && !errdefs.IsNotModified(err) {
-		return none, fmt.Errorf("Cannot restart container %s: %w", in.Container, err) //nolint:staticcheck // docker's text
+		return none, inDockersWords("Cannot restart container %s: %w", in.Container, err)
 	}
 	c.event(ct.Snapshot(), events.ActionRestart)
 	return none, nil

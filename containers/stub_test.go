@@ -49,12 +49,6 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// newTestContainers is newWorld for those who need only the noun and its engine.
-func newTestContainers(t *testing.T) (*Containers, *engine.Engine, *standIn) {
-	w := newWorld(t)
-	return w.Containers, w.eng, w.runtime
-}
-
 // open makes the noun as a daemon that starts does.
 func (w *world) open(t *testing.T) {
 	t.Helper()

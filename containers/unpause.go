@@ -2,7 +2,6 @@ package containers
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/moby/moby/api/types/events"
 
@@ -27,7 +26,7 @@ func (c *Containers) unpause(ctx context.Context, _ *engine.Job, in jobs.Unpause
 		return none, errs.Conflict("Container %s is not paused", ct.id)
 	}
 	if err := c.runtime.Resume(ctx, ct.id); err != nil {
-		return none, fmt.Errorf("Cannot unpause container %s: %w", ct.id, err) //nolint:staticcheck // docker's text
+		return none, inDockersWords("Cannot unpause container %s: %w", ct.id, err)
 	}
 	s := ct.update(func(s *Snapshot) { s.State.Paused = false })
 	if err := c.saveUnsynced(ct); err != nil {

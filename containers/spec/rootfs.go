@@ -3,12 +3,13 @@ package spec
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/jobengine/engine/internal/errs"
 )
 
 // maxAccounts bounds what is read of an image's passwd and group: such files
@@ -36,7 +37,7 @@ func CheckCwd(root, path string) error {
 		return nil
 	}
 	if errors.Is(err, unix.ENOTDIR) {
-		return fmt.Errorf("Cannot mkdir: %s is not a directory", path) //nolint:staticcheck // docker's text
+		return errs.Invalid("Cannot mkdir: %s is not a directory", path)
 	}
 	return nil // it is made, or the driver says why not
 }
