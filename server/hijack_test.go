@@ -282,3 +282,39 @@ func TestADetachedExecAnswersAtOnce(t *testing.T) {
 	a = d.postJSON("/exec/abc/start", `{"ConsoleSize":[1,2]}`)
 	assert.Equal(t, a.StatusCode, 400)
 }
+
+// The way of `docker run` without -i: the client closes its half at once.
+func TestNoOutputIsLostToManyClientsAtOnce(t *testing.T) {
+	const size = 5_000_000
+	d := startAttach(t, func(_ context.Context, job *engine.StreamJob[jobs.AttachOpen], _ jobs.AttachIn) (jobs.AttachOut, error) {
+		job.Open(jobs.AttachOpen{})
+		go io.Copy(io.Discard, job.Stdin)
+		buf := make([]byte, 32<<10)
+		for left := size; left > 0; {
+			n, err := job.Stdout.Write(buf[:min(left, len(buf))])
+			if err != nil {
+				return jobs.AttachOut{}, err
+			}
+			left -= n
+		}
+		return jobs.AttachOut{}, nil
+	})
+	done := make(chan int64)
+	for range 8 {
+		go func() {
+			for range 4 {
+				c := d.dial()
+				c.send(attachRequest("", upgrade))
+				c.head()
+				c.CloseWrite()
+				n, err := stdcopy.StdCopy(io.Discard, io.Discard, c.r)
+				assert.Check(t, err)
+				c.Close()
+				done <- n
+			}
+		}()
+	}
+	for range 8 * 4 {
+		assert.Equal(t, <-done, int64(size))
+	}
+}
