@@ -173,7 +173,9 @@ func (a *attachment) stream(ctx context.Context, live *liveRun, stdin io.Reader)
 	if a.in.Stderr {
 		o.w[Stderr] = a.streams.Stderr
 	}
-	err := o.run(ctx, leave)
+	over, stop := a.ct.until(ctx, live.proc)
+	defer stop()
+	err := o.run(ctx, leave, over)
 	if ctx.Err() != nil || errors.Is(err, errClientGone) {
 		return nil
 	}

@@ -25,9 +25,12 @@ type outputCopy struct {
 // errClientGone: writing to the client failed, whatever the reason.
 var errClientGone = errors.New("the client is gone")
 
-// run copies until both streams have ended. When leave ends it gives what is
-// there already and returns.
-func (o *outputCopy) run(ctx, leave context.Context) error {
+// run copies until both streams have ended, or until there is no more and over
+// says that the run is. When leave ends it gives what is there already and returns.
+func (o *outputCopy) run(ctx, leave, over context.Context) error {
+	either, cancel := context.WithCancel(leave)
+	defer cancel()
+	defer context.AfterFunc(over, cancel)()
 	buf := make([]byte, 32<<10)
 	for gone := false; ; {
 		leaving := leave.Err() != nil
@@ -38,11 +41,11 @@ func (o *outputCopy) run(ctx, leave context.Context) error {
 		case ended || leaving || (idle && gone):
 			return nil
 		case idle:
-			err := o.out.Wait(leave)
+			err := o.out.Wait(either)
 			switch {
 			case ctx.Err() != nil:
 				return ctx.Err()
-			case errors.Is(err, io.EOF):
+			case errors.Is(err, io.EOF), over.Err() != nil:
 				gone = true
 			case err != nil && leave.Err() == nil:
 				return err

@@ -8,8 +8,8 @@ import (
 
 // liveRun is a run of a container whose output is open.
 type liveRun struct {
+	proc  *Proc
 	out   Output
-	now   bool // it was running when the client asked
 	from  [2]int64
 	check Commit // a commit that is not after from
 }
@@ -32,9 +32,9 @@ type nextRun struct {
 func (a *attachment) seize(ctx context.Context) (*nextRun, error) {
 	n := &nextRun{ct: a.ct, got: make(chan struct{})}
 	var now *Proc
-	now, n.cancel = a.ct.onNextProc(func(*Proc) {
+	now, n.cancel = a.ct.onNextProc(func(p *Proc) {
 		out, err := a.c.runtime.Output(context.WithoutCancel(ctx), a.ct.id)
-		n.tell(out, err, false)
+		n.tell(p, out, err, false)
 	})
 	if now == nil {
 		return n, nil
@@ -43,11 +43,12 @@ func (a *attachment) seize(ctx context.Context) (*nextRun, error) {
 	if err != nil && !errors.Is(err, ErrAbsent) { // that one: it has just ended
 		return nil, err
 	}
-	n.tell(out, err, true)
+	n.tell(now, out, err, true)
 	return n, nil
 }
 
-func (n *nextRun) tell(out Output, err error, now bool) {
+// tell gives the result: a run's output from its beginning on, or from now on.
+func (n *nextRun) tell(p *Proc, out Output, err error, now bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.told || n.closed {
@@ -62,7 +63,7 @@ func (n *nextRun) tell(out Output, err error, now bool) {
 		n.err = err
 		return
 	}
-	n.live = &liveRun{out: out, now: now}
+	n.live = &liveRun{proc: p, out: out}
 	if now {
 		n.live.check = out.Committed()
 		n.live.from = [2]int64{out.Written(Stdout), out.Written(Stderr)}
