@@ -92,7 +92,7 @@ func (d *Driver) mount(id string, r record) error {
 	if len(o.lowers) > maxLowers {
 		return errs.Invalid("more than %d layers above one another", maxLowers)
 	}
-	return o.mount(d.home, d.host.manyLowers)
+	return o.mount(d.home, d.host)
 }
 
 // overlay is one mount to be made.
@@ -105,20 +105,23 @@ type overlay struct {
 
 // options are those that keep a layer's files independent of its parents: no
 // redirects, no data left in a parent, no indexes of parents' inodes.
-func (o overlay) options() [][2]string {
+func (o overlay) options(h host) [][2]string {
 	list := [][2]string{{"index", "off"}, {"metacopy", "off"}, {"redirect_dir", "off"}, {"xino", "off"}}
+	if h.nullUUID {
+		list = append(list, [2]string{"uuid", "null"})
+	}
 	if o.volatile {
 		list = append(list, [2]string{"volatile", ""})
 	}
 	return list
 }
 
-func (o overlay) mount(home string, manyLowers bool) error {
+func (o overlay) mount(home string, h host) error {
 	var err error
-	if manyLowers {
-		err = o.mountByParts(home)
+	if h.manyLowers {
+		err = o.mountByParts(home, h)
 	} else {
-		err = o.mountByString(home)
+		err = o.mountByString(home, h)
 	}
 	if err != nil {
 		return err
@@ -136,7 +139,7 @@ func (o overlay) mount(home string, manyLowers bool) error {
 const maxValue = 255
 
 // mountByParts gives the kernel one lower folder at a time (since Linux 6.5).
-func (o overlay) mountByParts(home string) error {
+func (o overlay) mountByParts(home string, h host) error {
 	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("fsopen overlay: %w", err)
@@ -176,7 +179,7 @@ func (o overlay) mountByParts(home string) error {
 			return err
 		}
 	}
-	for _, opt := range o.options() {
+	for _, opt := range o.options(h) {
 		if opt[1] == "" {
 			if err := unix.FsconfigSetFlag(fs, opt[0]); err != nil {
 				return fmt.Errorf("%s: %w%s", opt[0], err, kernelSays(fs))
@@ -215,7 +218,7 @@ func kernelSays(fs int) string {
 
 // mountByString is the way before Linux 6.5: one page holds all options. Links
 // with names of a few bytes make room for some 170 lower folders.
-func (o overlay) mountByString(home string) error {
+func (o overlay) mountByString(home string, h host) error {
 	tmp, err := os.MkdirTemp(home, linksPrefix)
 	if err != nil {
 		return err
@@ -253,7 +256,7 @@ func (o overlay) mountByString(home string) error {
 			fmt.Fprintf(&data, ",%s=%s", kv[0], name)
 		}
 	}
-	for _, opt := range o.options() {
+	for _, opt := range o.options(h) {
 		data.WriteString("," + strings.TrimSuffix(opt[0]+"="+opt[1], "="))
 	}
 	if data.Len() >= os.Getpagesize() {

@@ -18,6 +18,7 @@ type host struct {
 	backing    string // name of the file system of Home, as docker has it
 	manyLowers bool   // lower folders can be given one by one
 	volatile   bool
+	nullUUID   bool // overlays need no identity of their own, which costs an attribute in each upper folder
 }
 
 // probe mounts a small overlay in home and uses it. On a full or read-only disk
@@ -58,6 +59,7 @@ func (h *host) askKernel(home string) error {
 	defer unix.Close(fs)
 	h.manyLowers = unix.FsconfigSetString(fs, "lowerdir+", "/") == nil
 	h.volatile = unix.FsconfigSetFlag(fs, "volatile") == nil
+	h.nullUUID = unix.FsconfigSetString(fs, "uuid", "null") == nil
 	return nil
 }
 
@@ -93,7 +95,7 @@ func tryMount(home string, h host) error {
 		upper:  filepath.Join(tmp, "upper"), work: filepath.Join(tmp, "work"), target: filepath.Join(tmp, "merged"),
 		volatile: h.volatile,
 	}
-	if err := o.mount(tmp, h.manyLowers); err != nil {
+	if err := o.mount(tmp, h); err != nil {
 		return err
 	}
 	defer unmount(o.target)
