@@ -22,9 +22,11 @@ func (s *supervisor) adoptAll() {
 	if err != nil {
 		logrus.Errorf("look for containers: %v", err)
 	}
+	unclear := map[string]bool{} // not ours to judge, until a daemon deletes them
 	for _, e := range entries {
 		if err := s.adopt(e.Name()); err != nil && !errors.Is(err, os.ErrNotExist) {
-			logrus.Errorf("container %s cannot be taken over: %v", e.Name(), err)
+			logrus.Errorf("container %s cannot be taken over, it runs on alone until it is removed: %v", e.Name(), err)
+			unclear[e.Name()] = true
 		}
 	}
 	for name, d := range s.drivers {
@@ -33,7 +35,7 @@ func (s *supervisor) adoptAll() {
 			logrus.Errorf("exec driver %s: %v", name, err)
 		}
 		for _, id := range ids {
-			if s.containers[id] == nil {
+			if s.containers[id] == nil && !unclear[id] {
 				// Its Create was never answered.
 				if err := d.Delete(context.Background(), id); err != nil {
 					logrus.Errorf("remove half of container %s: %v", id, err)
@@ -84,7 +86,7 @@ func (s *supervisor) adopt(id string) error {
 		return err
 	}
 	s.containers[id] = c
-	c.output.begin(sources)
+	c.output.begin(sources, st.Create.Tty)
 	s.adoptExecs(c)
 	switch {
 	case alive:

@@ -148,7 +148,7 @@ func (c *container) create(q protocol.Create) (err error) {
 	c.mu.Lock()
 	c.state, c.pidfd, c.tty, c.stdin = st, process.PidFD, p.tty, p.stdin
 	c.mu.Unlock()
-	c.output.begin(p.sources())
+	c.output.begin(p.sources(), q.Tty)
 	done = true
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -23,6 +22,7 @@ type output struct {
 	id    string
 	dir   string
 	ended atomic.Bool    // the first process has: take what is there and stop
+	stop  chan struct{}  // closed when ended is set
 	pumps sync.WaitGroup // one for each stream
 
 	mu      sync.Mutex // guards the log, the commit and what follows
@@ -59,7 +59,7 @@ func newOutput(dir string, q protocol.Create) (*output, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &output{id: q.ID, dir: dir, spool: w}
+	o := newOutputOn(w, dir, q)
 	if err := o.openLog(q.Log); err != nil {
 		w.Close()
 		return nil, err
@@ -68,20 +68,27 @@ func newOutput(dir string, q protocol.Create) (*output, error) {
 	return o, nil
 }
 
+func newOutputOn(w *spool.Writer, dir string, q protocol.Create) *output {
+	return &output{id: q.ID, dir: dir, spool: w, stop: make(chan struct{})}
+}
+
 // recoverOutput takes over from a supervisor that died: what it had put into the
 // log and not committed is cut off, and written again from the spool.
 func recoverOutput(dir string, q protocol.Create) (*output, error) {
 	w, err := spool.Recover(dir)
 	if err != nil {
-		return nil, err
+		// Better a new spool than a container without a parent.
+		logrus.Errorf("container %s: its output so far cannot be taken over: %v", q.ID, err)
+		if w, err = spool.Create(dir, q.Run, q.Tty); err != nil {
+			return nil, err
+		}
 	}
-	o := &output{id: q.ID, dir: dir, spool: w, at: w.Committed()}
-	if err := o.openLog(q.Log); err != nil {
-		w.Close()
-		return nil, err
+	o := newOutputOn(w, dir, q)
+	o.at = w.Committed()
+	if lerr := o.openLog(q.Log); lerr != nil {
+		logrus.Errorf("container %s: goes on without its log: %v", q.ID, lerr)
 	}
-	if o.log != nil {
-		was := w.Committed()
+	if was := w.Committed(); o.log != nil && err == nil && was.LogInode != 0 {
 		if err := o.log.CutBack(was.LogSize, was.LogInode); err != nil {
 			logrus.Errorf("container %s: %v", q.ID, err)
 		}
@@ -105,22 +112,21 @@ func (o *output) openLog(l protocol.Log) error {
 
 // begin starts the pumps. A stream whose source is nil gets nothing: with a
 // terminal there is no stderr, and an adopted terminal may come later.
-func (o *output) begin(sources [spool.Streams]*os.File) {
+func (o *output) begin(sources [spool.Streams]*os.File, terminal bool) {
 	for s, f := range sources {
 		if f != nil {
-			o.pump(spool.Stream(s), f)
+			o.pump(spool.Stream(s), f, !terminal)
 		}
 	}
 }
 
 // resume starts the pump of a terminal that was given back.
-func (o *output) resume(tty *os.File) { o.pump(spool.Stdout, tty) }
+func (o *output) resume(tty *os.File) { o.pump(spool.Stdout, tty, false) }
 
-func (o *output) pump(s spool.Stream, f *os.File) {
+func (o *output) pump(s spool.Stream, f *os.File, isPipe bool) {
 	o.mu.Lock()
 	o.sources[s] = f
 	o.mu.Unlock()
-	isPipe := filepath.Base(f.Name()) == s.String()
 	o.pumps.Add(1)
 	go func() {
 		defer o.pumps.Done()
@@ -148,6 +154,7 @@ func (o *output) run(s spool.Stream, f *os.File, isPipe bool) {
 		return
 	}
 	drained := 0
+	patience := 10 * time.Millisecond
 	for {
 		var n int
 		var terr error
@@ -158,26 +165,29 @@ func (o *output) run(s spool.Stream, f *os.File, isPipe bool) {
 		} else if err := raw.Read(func(fd uintptr) bool {
 			n, terr = take(s, int(fd))
 			return terr != unix.EAGAIN
-		}); err != nil {
-			// The deadline that end sets; now it is seen above.
-			continue
+		}); errors.Is(err, os.ErrDeadlineExceeded) {
+			continue // end has set it, which is seen above
+		} else if err != nil {
+			terr = err
 		}
 		switch {
 		case n > 0:
 			o.process(s, false)
+			patience = 10 * time.Millisecond
 			if drained < drainMax {
 				continue
 			}
 		case terr == unix.EAGAIN && !ended:
 			continue
 		case terr == unix.EIO && !isPipe && !ended:
-			// Nobody has the terminal open. A process may open it again.
-			time.Sleep(50 * time.Millisecond)
+			// Nobody has the terminal open. A process may open it again, of
+			// which the poller says nothing.
+			patience = o.pause(patience)
 			continue
 		case terr != nil && terr != unix.EAGAIN && terr != unix.EIO:
 			logrus.Errorf("container %s: take %s: %v", o.id, s, terr)
-			if !ended { // the exec root's disk is full: the container waits
-				time.Sleep(100 * time.Millisecond)
+			if !ended { // the exec root is full, mostly: the container waits
+				patience = o.pause(patience)
 				continue
 			}
 		}
@@ -185,6 +195,15 @@ func (o *output) run(s spool.Stream, f *os.File, isPipe bool) {
 		o.process(s, true)
 		return
 	}
+}
+
+// pause waits for a while that grows, or until the container has ended.
+func (o *output) pause(d time.Duration) time.Duration {
+	select {
+	case <-time.After(d):
+	case <-o.stop:
+	}
+	return min(2*d, time.Second)
 }
 
 func (o *output) takePipe(s spool.Stream, fd int) (int, error) { return o.spool.Splice(s, fd, takeMax) }
@@ -348,6 +367,7 @@ func (o *output) retry() {
 // end takes what is still on its way and returns when all of it is in spool and log.
 func (o *output) end() {
 	o.ended.Store(true)
+	close(o.stop)
 	o.mu.Lock()
 	for _, f := range o.sources {
 		if f != nil {

@@ -366,6 +366,26 @@ func TestDamagedStateHarmsNoOtherContainer(t *testing.T) {
 	assert.Assert(t, os.IsNotExist(err))
 }
 
+// TestDamagedSpoolCostsOutputAndNotTheContainer: nor does a log that is gone.
+func TestDamagedSpoolCostsOutputAndNotTheContainer(t *testing.T) {
+	b := newBench(t)
+	for _, id := range []string{"spool", "log"} {
+		q := b.request(id, "fake")
+		assert.NilError(t, os.Mkdir(filepath.Join(b.root, id), 0o700))
+		q.Log.Path = filepath.Join(b.root, id, "log")
+		b.run(q, exectest.Script("echo before", "trap 'echo after; exit 3' TERM", "echo ready", "while :; do sleep 0.02; done")...)
+		await(t, b.ctx, b.output(id), "ready")
+	}
+	assert.NilError(t, os.Truncate(filepath.Join(client.ContainerDir(b.root, "spool"), "commit"), 0))
+	assert.NilError(t, os.RemoveAll(filepath.Join(b.root, "log")))
+	b.kill()
+	for _, id := range []string{"spool", "log"} {
+		assert.NilError(t, b.Signal(b.ctx, id, syscall.SIGTERM))
+		assert.Equal(t, b.exit(id, "").ExitCode, 3)
+		assert.Assert(t, strings.HasSuffix(all(t, b.ctx, b.output(id))[0], "after\n"))
+	}
+}
+
 func TestASecondSupervisorIsRefused(t *testing.T) {
 	b := newBench(t)
 	cmd := exec.Command("/proc/self/exe")
