@@ -538,3 +538,16 @@ func openFiles(t *testing.T) int {
 	assert.NilError(t, err)
 	return len(entries)
 }
+
+// awaitExit waits until an exec's exit code is known.
+func (r *screens) awaitExit(t *testing.T, w *world, id string, code int) {
+	t.Helper()
+	e, err := w.execs.find(id)
+	assert.NilError(t, err)
+	select {
+	case <-e.ended:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the exec has not ended")
+	}
+	assert.Equal(t, *e.exitCode, code)
+}
