@@ -26,7 +26,7 @@ func guard(r *http.Request) error {
 		return nil
 	}
 	if !ownHost(lowerHost(r.Host)) {
-		return errs.Forbidden("host %q is not this machine", r.Host)
+		return errs.Forbidden("host %q is not known to be this machine: use its address, its own name, or TLS", r.Host)
 	}
 	switch kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind {
 	case "application/x-www-form-urlencoded", "multipart/form-data":

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -317,4 +318,42 @@ func TestNoOutputIsLostToManyClientsAtOnce(t *testing.T) {
 	for range 8 * 4 {
 		assert.Equal(t, <-done, int64(size))
 	}
+}
+
+func TestClientsThatComeAndGoLeaveNothing(t *testing.T) {
+	d := start(t, Options{}, func(eng *engine.Engine) {
+		jobs.Attach.Register(eng, func(ctx context.Context, job *engine.StreamJob[jobs.AttachOpen], _ jobs.AttachIn) (jobs.AttachOut, error) {
+			job.Open(jobs.AttachOpen{})
+			<-ctx.Done()
+			return jobs.AttachOut{}, nil
+		})
+		jobs.Wait.Register(eng, func(ctx context.Context, job *engine.StreamJob[jobs.WaitOpen], _ jobs.WaitIn) (jobs.WaitOut, error) {
+			job.Open(jobs.WaitOpen{})
+			<-ctx.Done()
+			return jobs.WaitOut{}, ctx.Err()
+		})
+	})
+	d.get("/_ping")
+	d.http.CloseIdleConnections()
+	before := runtime.NumGoroutine()
+	var all []*rawConnection
+	for i := range 50 {
+		c := d.dial()
+		if i%2 == 0 {
+			c.send(attachRequest("", upgrade))
+		} else {
+			c.send("POST /containers/x/wait HTTP/1.1\r\nHost: x\r\n\r\n")
+		}
+		c.head()
+		all = append(all, c)
+	}
+	for i, c := range all {
+		if i%4 == 0 {
+			c.CloseWrite()
+		}
+		c.Close()
+	}
+	eventually(t, "everything ends", func() bool {
+		return runtime.NumGoroutine() <= before && len(d.eng.Running()) == 1 // serveapi
+	})
 }

@@ -182,6 +182,13 @@ func (b *binder) bindActivated(which string) ([]*listener, error) {
 	return out, nil
 }
 
+// done closes what systemd handed over: the listeners have descriptors of their own.
+func (b *binder) done() {
+	for _, f := range b.activated {
+		f.Close()
+	}
+}
+
 func (b *binder) adopt(f *os.File) (*listener, error) {
 	l, err := net.FileListener(f)
 	if err != nil {

@@ -170,6 +170,7 @@ func (s *Server) bindAll(in jobs.ServeAPIIn) ([]*listener, error) {
 		return nil, errs.Invalid("serveapi: no address to listen on")
 	}
 	b := binder{in: in, log: s.log}
+	defer b.done()
 	var all []*listener
 	for _, address := range in.Addresses {
 		ls, err := b.bind(address)
