@@ -12,3 +12,14 @@ func open(home string) (graphdriver.Driver, error) {
 }
 
 func TestContract(t *testing.T) { graphtest.Run(t, open) }
+
+// What NaiveDiff makes of a plain ProtoDriver is a whole driver.
+func TestContractThroughNaiveDiff(t *testing.T) {
+	graphtest.Run(t, func(home string) (graphdriver.Driver, error) {
+		d, err := open(home)
+		if err != nil {
+			return nil, err
+		}
+		return graphdriver.NaiveDiff(d), nil
+	})
+}

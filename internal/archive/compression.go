@@ -34,9 +34,10 @@ func (c Compression) String() string {
 // prefixSize is how many bytes Detect wants to see.
 const prefixSize = 10
 
-// maxWindow bounds the memory that a zstd stream may ask for; `zstd --long=27`
-// needs just this.
-const maxWindow = 128 << 20
+// maxWindow bounds the memory that a zstd stream may ask for in its first bytes.
+// It is enough for all that image builders write and for zstd's levels up to 20,
+// not for `zstd --long`.
+const maxWindow = 32 << 20
 
 // Detect tells the compression of a stream from its first bytes, ten if there
 // are as many.
@@ -133,7 +134,7 @@ func decompressError(kind Compression, src *source, err error) error {
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return fmt.Errorf("%w in the middle of its %s data", ErrTruncated, kind)
 	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
-		return fmt.Errorf("%w: %s window of more than %d bytes", ErrTooLarge, kind, maxWindow)
+		return fmt.Errorf("%w: a %s window of more than %d MiB: compress it without --long and --ultra", ErrTooLarge, kind, maxWindow>>20)
 	}
 	return errs.As(errdefs.ErrInvalidArgument, fmt.Errorf("damaged %s data: %w", kind, err))
 }
