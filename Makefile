@@ -13,9 +13,6 @@ FUZZTIME ?= 10s
 PREFIX   ?= /usr/local
 ROUNDS   ?= 15
 
-# glibc warns at static linking that getpwnam and the like want its shared parts; nothing of ours calls them.
-QUIET_LD := 2> >(grep -v -E 'statically linked applications requires at runtime|in function .*(getaddrinfo|getpw|getgr|dlopen)|^\# |^/usr/bin/ld: ' >&2)
-
 .PHONY: help build sealed test unit system check fuzz bench parity demo install clean deps deps-test
 
 ## help: this list
@@ -25,9 +22,9 @@ help:
 ## build: bin/engine, static, with the sealed supervisor inside
 build: deps
 	@mkdir -p bin $(dir $(SEALED))
-	@$(GO) build -trimpath -tags '$(TAGS)' -ldflags '$(STATIC)' -o bin/engine-supervisor ./cmd/engine-supervisor $(QUIET_LD)
+	@$(GO) build -trimpath -tags '$(TAGS)' -ldflags '$(STATIC)' -o bin/engine-supervisor ./cmd/engine-supervisor
 	@cmp -s bin/engine-supervisor $(SEALED) || cp bin/engine-supervisor $(SEALED)
-	@$(GO) build -trimpath -tags '$(TAGS) sealed' -ldflags '$(LDFLAGS)' -o bin/engine . $(QUIET_LD)
+	@$(GO) build -trimpath -tags '$(TAGS) sealed' -ldflags '$(LDFLAGS)' -o bin/engine .
 	@echo "build: bin/engine, $$(du -h --apparent-size bin/engine | cut -f1) ($(COMMIT))"
 
 ## test: everything, as root: unit tests, drivers, the whole system, parity with dockerd, and that nothing is left behind
