@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/events"
@@ -143,8 +144,10 @@ func (r *run) prepare(context.Context) (err error) {
 	if r.in.User, err = spec.FindUser(r.rootfs, s.Config.User, hc.GroupAdd); err != nil {
 		return err
 	}
-	if err := spec.CheckCwd(r.rootfs, s.Config.WorkingDir); err != nil {
-		return err
+	if dir := s.Config.WorkingDir; dir != "" && !r.insideMount(dir) {
+		if err := spec.MakeCwd(r.rootfs, dir); err != nil {
+			return err
+		}
 	}
 	etc, err := r.c.writeEtc(s)
 	if err != nil {
@@ -160,6 +163,29 @@ func (r *run) prepare(context.Context) (err error) {
 		r.in.Devices, err = spec.HostDevices(hc.Devices)
 	}
 	return err
+}
+
+// insideMount tells whether a path is in something that will be mounted: then
+// the exec driver makes it, from inside.
+func (r *run) insideMount(p string) bool {
+	p = path.Clean(p)
+	within := func(target string) bool { return p == target || strings.HasPrefix(p, path.Clean(target)+"/") }
+	for _, m := range r.s.Mounts {
+		if within(m.Destination) {
+			return true
+		}
+	}
+	for target := range r.s.HostConfig.Tmpfs {
+		if within(target) {
+			return true
+		}
+	}
+	for _, target := range []string{"/proc", "/sys", "/dev"} {
+		if within(target) {
+			return true
+		}
+	}
+	return false
 }
 
 // binds lists what is mounted from the host. A source of -v that is missing is

@@ -6,7 +6,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 
+	securejoin "github.com/cyphar/filepath-securejoin"
 	"golang.org/x/sys/unix"
 
 	"github.com/jobengine/engine/internal/errs"
@@ -18,28 +20,44 @@ const maxAccounts = 8 << 20
 
 func asPathError(err error, target **fs.PathError) bool { return errors.As(err, target) }
 
-// CheckCwd tells whether a container can start in a folder: it is there, or can
-// be made. The exec driver makes it, from inside.
-func CheckCwd(root, path string) error {
-	if path == "" || path == "/" {
-		return nil
-	}
+// MakeCwd makes the folder in which a container starts, if it is not there, as
+// the container would see it: links of the image lead nowhere outside, also
+// those that point to nothing yet. What is there and no folder is of the class
+// invalid. Nothing may run in the container, and its mounts are not made yet.
+func MakeCwd(root, path string) error {
 	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &fs.PathError{Op: "open", Path: root, Err: err}
 	}
-	defer unix.Close(dir)
+	defer func() { unix.Close(dir) }()
 	fd, err := unix.Openat2(dir, path, &unix.OpenHow{
 		Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if err == nil {
-		unix.Close(fd)
-		return nil
+		return unix.Close(fd)
 	}
+	notFolder := errs.Invalid("Cannot mkdir: %s is not a directory", path)
 	if errors.Is(err, unix.ENOTDIR) {
-		return errs.Invalid("Cannot mkdir: %s is not a directory", path)
+		return notFolder
 	}
-	return nil // it is made, or the driver says why not
+	full, err := securejoin.SecureJoin(root, path)
+	if err != nil {
+		return errs.Invalid("Cannot mkdir: %s: %v", path, err)
+	}
+	for name := range strings.SplitSeq(strings.Trim(strings.TrimPrefix(full, root), "/"), "/") {
+		if err := unix.Mkdirat(dir, name, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
+			return &fs.PathError{Op: "mkdir", Path: path, Err: err}
+		}
+		next, err := unix.Openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+			return notFolder
+		} else if err != nil {
+			return &fs.PathError{Op: "open", Path: path, Err: err}
+		}
+		unix.Close(dir)
+		dir = next
+	}
+	return nil
 }
 
 // readInRoot reads a file of a container's root as the container would see it:

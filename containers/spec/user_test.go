@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
 )
@@ -122,4 +123,38 @@ func TestLinksInsideTheRootAreFollowed(t *testing.T) {
 	got, err := FindUser(root, "alice", nil)
 	assert.NilError(t, err)
 	assert.Equal(t, got.Spec.UID, uint32(5))
+}
+
+func TestTheWorkingFolderIsMadeInsideTheRoot(t *testing.T) {
+	outside := t.TempDir()
+	assert.NilError(t, os.WriteFile(filepath.Join(outside, "canary"), nil, 0o600))
+	for path, made := range map[string]string{
+		"/a/b/c":          "a/b/c",
+		"/a/../b":         "b",
+		"/../../c":        "c",
+		"/abs/x":          outside + "/x", // as the container sees it
+		"/up/x":           "etc/x",
+		"/dangling/x/y":   "nothing/yet/x/y",
+		"/etc":            "etc",
+		"/etc/passwd":     "",
+		"/etc/passwd/sub": "",
+		"/loop/x":         "",
+	} {
+		root := image(t, "x", "")
+		assert.NilError(t, os.Symlink(outside, filepath.Join(root, "abs")))
+		assert.NilError(t, os.Symlink("../../../etc", filepath.Join(root, "up")))
+		assert.NilError(t, os.Symlink("/nothing/yet", filepath.Join(root, "dangling")))
+		assert.NilError(t, os.Symlink("loop", filepath.Join(root, "loop")))
+		err := MakeCwd(root, path)
+		if made == "" {
+			assert.Check(t, errdefs.IsInvalidArgument(err), "%s: %v", path, err)
+		} else if assert.Check(t, err, path) {
+			info, err := os.Lstat(filepath.Join(root, made))
+			assert.NilError(t, err, path)
+			assert.Assert(t, info.IsDir(), path)
+		}
+		entries, err := os.ReadDir(outside)
+		assert.NilError(t, err)
+		assert.Equal(t, len(entries), 1, path)
+	}
 }
