@@ -23,7 +23,6 @@ import (
 
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/graphdriver"
-	"github.com/jobengine/engine/graphdriver/overlay2"
 	"github.com/jobengine/engine/graphdriver/vfs"
 	"github.com/jobengine/engine/jobs"
 )
@@ -31,7 +30,7 @@ import (
 // bench is images on a data root of their own, with an engine to run jobs on.
 type bench struct {
 	*Images
-	t      *testing.T
+	t      testing.TB
 	root   string
 	eng    *engine.Engine
 	events *recorder
@@ -42,15 +41,7 @@ type bench struct {
 // newBench opens a new data root with vfs.
 func newBench(t *testing.T) *bench { return openBench(t, t.TempDir(), vfs.New, nil) }
 
-// newOverlayBench opens one with overlay2; it needs root.
-func newOverlayBench(t *testing.T) *bench {
-	if os.Getuid() != 0 {
-		t.Skip("overlay2 needs root")
-	}
-	return openBench(t, t.TempDir(), overlay2.New, nil)
-}
-
-func openBench(t *testing.T, root string, open graphdriver.New, change func(*Config)) *bench {
+func openBench(t testing.TB, root string, open graphdriver.New, change func(*Config)) *bench {
 	t.Helper()
 	graph, err := open(graphdriver.Options{Home: filepath.Join(root, "graph")})
 	assert.NilError(t, err)

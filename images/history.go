@@ -44,8 +44,8 @@ func (i *Images) history(_ context.Context, _ *engine.Job, in jobs.HistoryIn) (j
 			break
 		}
 		items[n].ID = img.ID.String()
-		if tags, _ := split(img.Names); len(tags) > 0 {
-			items[n].Tags = tags
+		if len(img.Tags) > 0 {
+			items[n].Tags = img.Tags
 		}
 		img = snap.ByID(img.Parent)
 	}

@@ -37,7 +37,7 @@ func (i *Images) inspect(ctx context.Context, _ *engine.Job, in jobs.ImageInspec
 		RootFS:       image.RootFS{Type: c.RootFS.Type},
 		Metadata:     image.Metadata{LastTagTime: img.LastTagged},
 	}}
-	out.RepoTags, out.RepoDigests = split(img.Names)
+	out.RepoTags, out.RepoDigests = img.Tags, img.Digests
 	if c.Created != nil {
 		out.Created = c.Created.Format(time.RFC3339Nano)
 	}

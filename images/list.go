@@ -32,11 +32,12 @@ func (i *Images) list(_ context.Context, _ *engine.Job, in jobs.ImagesIn) (jobs.
 	}
 	out := jobs.ImagesOut{Images: []image.Summary{}}
 	for _, img := range snap.Images {
-		names, show := f.match(snap, img, in.All)
+		tags, digests, show := f.match(snap, img, in.All)
 		if !show {
 			continue
 		}
-		row := i.summary(img, names)
+		row := i.summary(img)
+		row.RepoTags, row.RepoDigests = tags, digests
 		if in.SharedSize {
 			row.SharedSize = shared[img.ID]
 		}
@@ -45,18 +46,16 @@ func (i *Images) list(_ context.Context, _ *engine.Job, in jobs.ImagesIn) (jobs.
 	return out, nil
 }
 
-func (i *Images) summary(img *store.Image, names []string) image.Summary {
-	tags, digests := split(names)
+// summary is the row of an image, but for its names.
+func (i *Images) summary(img *store.Image) image.Summary {
 	return image.Summary{
-		ID:          img.ID.String(),
-		ParentID:    img.Parent.String(),
-		RepoTags:    tags,
-		RepoDigests: digests,
-		Created:     unixOf(img.Created()),
-		Size:        img.SizeBytes,
-		SharedSize:  -1,
-		Containers:  int64(len(i.Containers.UsingImage(img.ID.String()))),
-		Labels:      img.Config.Config.Labels,
+		ID:         img.ID.String(),
+		ParentID:   img.Parent.String(),
+		Created:    unixOf(img.Created()),
+		Size:       img.SizeBytes,
+		SharedSize: -1,
+		Containers: int64(len(i.Containers.UsingImage(img.ID.String()))),
+		Labels:     img.Config.Config.Labels,
 	}
 }
 
@@ -121,40 +120,41 @@ func (i *Images) newFilter(args filters.Args) (*filter, error) {
 }
 
 // match tells whether an image is listed, and with which of its names.
-func (f *filter) match(snap *store.Snapshot, img *store.Image, all bool) (names []string, show bool) {
+func (f *filter) match(snap *store.Snapshot, img *store.Image, all bool) (tags, digests []string, show bool) {
 	created := img.Created()
 	switch {
 	case f.args.Has("before") && !created.Before(f.before),
 		f.args.Has("since") && !created.After(f.since),
 		f.args.Has("until") && !created.Before(f.until):
-		return nil, false
+		return nil, nil, false
 	}
 	labels := img.Config.Config.Labels
 	if !f.args.Labels("label", labels) || f.args.Has("label!") && f.args.Labels("label!", labels) {
-		return nil, false
+		return nil, nil, false
 	}
-	names = slices.DeleteFunc(slices.Clone(img.Names), func(name string) bool { return !f.matchName(name) })
-	if len(names) == 0 {
-		switch {
-		case !all && len(snap.Children(img.ID)) > 0,
-			f.args.Has("dangling") && !f.dangling,
-			f.args.Has("reference"):
-			return nil, false
-		}
-		return nil, true
+	tags, digests = img.Tags, img.Digests
+	if f.args.Has("reference") {
+		tags, digests = f.named(tags), f.named(digests)
 	}
-	tagged := slices.ContainsFunc(names, func(name string) bool { return !strings.Contains(name, "@") })
-	return names, !f.dangling || !tagged
+	switch unnamed := len(tags)+len(digests) == 0; {
+	case unnamed && (!all && len(snap.Children(img.ID)) > 0 || f.args.Has("dangling") && !f.dangling || f.args.Has("reference")),
+		!unnamed && f.dangling && len(tags) > 0:
+		return nil, nil, false
+	}
+	return tags, digests, true
 }
 
-func (f *filter) matchName(name string) bool {
-	return f.args.Any("reference", func(pattern string) bool {
-		ref, err := reference.Parse(name)
+// named keeps the names that match one of the patterns.
+func (f *filter) named(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		ref, err := reference.ParseNormalizedNamed(name)
 		if err != nil {
-			return false
+			return true
 		}
-		ok, err := reference.FamiliarMatch(pattern, ref)
-		return err == nil && ok
+		return !f.args.Any("reference", func(pattern string) bool {
+			ok, err := reference.FamiliarMatch(pattern, ref)
+			return err == nil && ok
+		})
 	})
 }
 

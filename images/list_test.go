@@ -2,6 +2,7 @@ package images
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 	"gotest.tools/v3/assert"
 
 	"github.com/jobengine/engine/engine"
+	"github.com/jobengine/engine/graphdriver/vfs"
 	"github.com/jobengine/engine/internal/filters"
 	"github.com/jobengine/engine/jobs"
 )
@@ -148,4 +150,17 @@ func TestImportTakesAPlatform(t *testing.T) {
 	assert.NilError(t, err)
 	assert.Equal(t, got.Architecture, "arm64")
 	assert.Assert(t, time.Since(got.Metadata.LastTagTime) < time.Hour)
+}
+
+func BenchmarkListOfAThousandImages(b *testing.B) {
+	bench := openBench(b, b.TempDir(), vfs.New, nil)
+	var specs []spec
+	layer := layerTar(b, "a")
+	for n := range 1000 {
+		specs = append(specs, spec{tags: []string{fmt.Sprintf("quay.io/some/image%d:latest", n)}, layers: [][]byte{layer}, config: func(c map[string]any) { c["n"] = n }})
+	}
+	bench.mustLoad(dockerArchive(b, specs...))
+	for b.Loop() {
+		bench.list(jobs.ImagesIn{})
+	}
 }

@@ -38,8 +38,7 @@ func (i *Images) Lookup(_ context.Context, ref, platform string) (Image, error) 
 	if err := checkPlatform(img, ref, platform); err != nil {
 		return Image{}, err
 	}
-	out := Image{ID: img.ID.String(), Config: img.Config, SizeBytes: img.SizeBytes}
-	out.RepoTags, _ = split(img.Names)
+	out := Image{ID: img.ID.String(), Config: img.Config, RepoTags: img.Tags, SizeBytes: img.SizeBytes}
 	if platform == "" {
 		out.Warning = platformWarning(platformOf(img))
 	}

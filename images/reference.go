@@ -118,16 +118,3 @@ func newName(repository, tag, digestRefused string) (string, error) {
 	}
 	return reference.TagNameOnly(named).String(), nil
 }
-
-// split sorts names into those with tags and those with digests, as people write them.
-func split(names []string) (tags, digests []string) {
-	tags, digests = []string{}, []string{}
-	for _, name := range names {
-		if strings.Contains(name, "@") {
-			digests = append(digests, familiarName(name))
-		} else {
-			tags = append(tags, familiarName(name))
-		}
-	}
-	return tags, digests
-}

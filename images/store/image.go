@@ -2,8 +2,12 @@ package store
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/distribution/reference"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/opencontainers/go-digest"
 
@@ -24,6 +28,8 @@ type Image struct {
 	Parent     digest.Digest   // "" where it is not known
 	LastTagged time.Time
 	Names      []string // canonical references with tag or digest, sorted
+	Tags       []string // those of Names that have tags, as people write them; never nil
+	Digests    []string // those that have digests, likewise
 	Damage     error    // why the image cannot be used; nil for a good one
 
 	names map[string]uint64 // with their sequence numbers
@@ -43,6 +49,23 @@ func (img *Image) Created() time.Time {
 		return time.Time{}
 	}
 	return *img.Config.Created
+}
+
+// sortNames makes the lists of names follow the map.
+func (img *Image) sortNames() {
+	img.Names = slices.Sorted(maps.Keys(img.names))
+	img.Tags, img.Digests = []string{}, []string{}
+	for _, name := range img.Names {
+		text := name
+		if ref, err := reference.Parse(name); err == nil {
+			text = reference.FamiliarString(ref)
+		}
+		if strings.Contains(name, "@") {
+			img.Digests = append(img.Digests, text)
+		} else {
+			img.Tags = append(img.Tags, text)
+		}
+	}
 }
 
 // ParseConfig reads an image's config and checks it: one JSON object without

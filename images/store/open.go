@@ -222,7 +222,7 @@ func (s *Store) settleNames() {
 				s.stale[id] = true
 			}
 		}
-		img.Names = slices.Sorted(maps.Keys(img.names))
+		img.sortNames()
 	}
 }
 

@@ -123,7 +123,7 @@ func (s *Store) RemoveNames(have *Image, names ...string) error {
 	for _, name := range names {
 		delete(img.names, name)
 	}
-	img.Names = slices.Sorted(maps.Keys(img.names))
+	img.sortNames()
 	if err := s.writeImageRecord(img); err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (s *Store) adopt(img, before *Image, seq uint64, moved map[string]digest.Di
 		moved[name] = owner.ID
 		loser := s.images[owner.ID].clone()
 		delete(loser.names, name)
-		loser.Names = slices.Sorted(maps.Keys(loser.names))
+		loser.sortNames()
 		s.images[loser.ID] = loser
 		losers = append(losers, loser)
 	}
@@ -276,6 +276,6 @@ func (img *Image) addNames(names []string, seq uint64) uint64 {
 		seq++
 		img.names[name] = seq
 	}
-	img.Names = slices.Sorted(maps.Keys(img.names))
+	img.sortNames()
 	return seq
 }
