@@ -3,14 +3,14 @@
 package supervised
 
 import (
+	"github.com/jobengine/engine/execdriver"
 	"github.com/jobengine/engine/execdriver/native"
-	"github.com/jobengine/engine/supervisor"
 )
 
 // Drivers lists the exec drivers by name. A third party adds its own to the map
 // before it calls supervisor.Main.
-func Drivers() supervisor.Drivers {
-	return supervisor.Drivers{
+func Drivers() map[string]execdriver.New {
+	return map[string]execdriver.New{
 		"native": native.New,
 	}
 }
