@@ -111,7 +111,9 @@ func readAllOf(r io.Reader) ([]byte, error) {
 
 func TestDecompressRefusesHugeWindows(t *testing.T) {
 	// Frame headers that ask for windows of 2 GiB, 64 MiB and 32 MiB, and a block of one byte.
-	frame := func(window string) io.Reader { return strings.NewReader("\x28\xb5\x2f\xfd\x00" + window + "\x09\x00\x00x") }
+	frame := func(window string) io.Reader {
+		return strings.NewReader("\x28\xb5\x2f\xfd\x00" + window + "\x09\x00\x00x")
+	}
 	_, err := readAllOf(frame("\xa8"))
 	assert.ErrorIs(t, err, ErrTooLarge)
 	_, err = readAllOf(frame("\x80"))

@@ -206,6 +206,13 @@ func unprivileged(o UnpackOptions) UnpackOptions {
 	return o
 }
 
+// inMemory puts a test's folders on a tmpfs, where making many is quick.
+func inMemory(t *testing.T) {
+	if unix.Access("/dev/shm", unix.W_OK) == nil {
+		t.Setenv("TMPDIR", "/dev/shm")
+	}
+}
+
 func needRoot(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {

@@ -93,6 +93,7 @@ func (c *canary) place(items []item) []item {
 }
 
 func TestUnpackContainsHostileArchives(t *testing.T) {
+	inMemory(t)
 	for _, kind := range []struct {
 		name string
 		o    UnpackOptions
@@ -281,6 +282,7 @@ func TestUnpackOpensNothingThatMayBlock(t *testing.T) {
 }
 
 func TestUnpackCountsFoldersThatAreOnlyImplied(t *testing.T) {
+	inMemory(t)
 	for _, o := range []UnpackOptions{{}, {Whiteouts: Apply}, {Whiteouts: Overlay}} {
 		o.MaxEntries = 100
 		_, err := unpack(t, t.TempDir(), pack(reg(strings.Repeat("a/", 200)+"f", "x")), o)
