@@ -36,7 +36,7 @@ var rules = map[string]rule{
 		why: "flags and boot order; what is plugged in is builtins' to say"},
 	"builtins": {may: []string{"*", "!client", "!daemon"},
 		why: "the one place that knows all the parts and connects them"},
-	"builtins/supervised": {may: []string{"execdriver"}, forbid: []string{mobyAPI},
+	"builtins/supervised": {may: []string{"execdriver", "supervisor"}, forbid: []string{mobyAPI},
 		why: "the supervisor is small: exec drivers and nothing more"},
 	"cmd/engine-supervisor": {may: []string{"builtins/supervised", "supervisor"}, forbid: []string{mobyAPI},
 		why: "the small program is what every container start pays for"},
