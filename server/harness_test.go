@@ -105,13 +105,13 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	t.Fatalf("%s: it did not", what)
 }
 
-// answer is a response that was read whole.
-type answer struct {
+// reply is a response that was read whole.
+type reply struct {
 	*http.Response
 	body string
 }
 
-func (d *testDaemon) do(method, path, body string, header ...string) answer {
+func (d *testDaemon) do(method, path, body string, header ...string) reply {
 	d.t.Helper()
 	req, err := http.NewRequest(method, "http://engine"+path, strings.NewReader(body))
 	assert.NilError(d.t, err)
@@ -123,17 +123,17 @@ func (d *testDaemon) do(method, path, body string, header ...string) answer {
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	assert.NilError(d.t, err)
-	return answer{resp, string(text)}
+	return reply{resp, string(text)}
 }
 
-func (d *testDaemon) get(path string) answer { return d.do("GET", path, "") }
+func (d *testDaemon) get(path string) reply { return d.do("GET", path, "") }
 
-func (d *testDaemon) postJSON(path, body string) answer {
+func (d *testDaemon) postJSON(path, body string) reply {
 	return d.do("POST", path, body, "Content-Type", "application/json")
 }
 
 // message is the text of an error answer.
-func (a answer) message() string {
+func (a reply) message() string {
 	var body struct{ Message string }
 	if err := json.Unmarshal([]byte(a.body), &body); err != nil {
 		return "not an error: " + a.body

@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -104,9 +105,13 @@ func (h *hijack) pump(from *bufio.Reader, to *io.PipeWriter) {
 }
 
 // awaitHangup waits until the client has closed both directions, and reports
-// whether it did; false means that it was closed on our side. Over TCP the
+// whether it did; false means that it was closed on our side. Over plain TCP the
 // kernel learns of it only by sending something, a keep-alive at least.
 func awaitHangup(conn net.Conn) bool {
+	signs := int16(unix.POLLHUP | unix.POLLERR)
+	if _, ok := conn.(*tls.Conn); ok {
+		signs |= unix.POLLRDHUP // TLS half-closes by an alert: the socket's own end is the whole's
+	}
 	sock, ok := rawConn(conn).(syscall.Conn)
 	if !ok {
 		return false
@@ -118,9 +123,9 @@ func awaitHangup(conn net.Conn) bool {
 	gone := false
 	// The runtime's poller wakes the function at every change of the socket.
 	raw.Read(func(fd uintptr) bool {
-		p := []unix.PollFd{{Fd: int32(fd)}}
+		p := []unix.PollFd{{Fd: int32(fd), Events: signs}}
 		n, err := unix.Poll(p, 0)
-		gone = err == nil && n > 0 && p[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0
+		gone = err == nil && n > 0 && p[0].Revents&signs != 0
 		return gone
 	})
 	return gone

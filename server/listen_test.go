@@ -383,7 +383,11 @@ func (a *authority) client(name string, usage x509.ExtKeyUsage, until time.Time)
 // serveTLS serves on a loopback port and returns its address.
 func serveTLS(t *testing.T, in jobs.ServeAPIIn) string {
 	t.Helper()
-	eng := engine.New()
+	return serveTCP(t, in, engine.New())
+}
+
+func serveTCP(t *testing.T, in jobs.ServeAPIIn, eng *engine.Engine) string {
+	t.Helper()
 	srv := Install(eng, Options{Log: quietLog()})
 	l, err := net.Listen("tcp", "127.0.0.1:0") // for a free port
 	assert.NilError(t, err)
@@ -486,4 +490,56 @@ func TestTCPAddressesAreCompleted(t *testing.T) {
 	}
 	_, err := completeTCP("h:"+strconv.Itoa(1<<16), false)
 	assert.Check(t, err != nil)
+}
+
+func TestStreamsWorkOverTCPAndTLS(t *testing.T) {
+	ca := newAuthority(t, "ours")
+	soon := time.Now().Add(time.Hour)
+	roots := x509.NewCertPool()
+	roots.AddCert(ca.cert)
+	secure := jobs.ServeAPIIn{TLSVerify: true, TLSCA: filepath.Join(ca.dir, "ca.pem")}
+	secure.TLSCert, secure.TLSKey = ca.issue("server", x509.ExtKeyUsageServerAuth, soon)
+	client := &tls.Config{RootCAs: roots, Certificates: ca.client("c", x509.ExtKeyUsageClientAuth, soon)}
+	for name, in := range map[string]jobs.ServeAPIIn{"tcp": {}, "tls": secure} {
+		t.Run(name, func(t *testing.T) {
+			gone := make(chan bool)
+			eng := engine.New()
+			jobs.Attach.Register(eng, func(ctx context.Context, job *engine.StreamJob[jobs.AttachOpen], in jobs.AttachIn) (jobs.AttachOut, error) {
+				job.Open(jobs.AttachOpen{Tty: true})
+				io.Copy(job.Stdout, job.Stdin)
+				if in.Container == "stays" {
+					<-ctx.Done()
+					close(gone)
+				}
+				io.WriteString(job.Stdout, "end")
+				return jobs.AttachOut{}, nil
+			})
+			addr := serveTCP(t, in, eng)
+			attach := func(container string) net.Conn {
+				var conn net.Conn
+				var err error
+				if in.TLSVerify {
+					conn, err = tls.Dial("tcp", addr, client)
+				} else {
+					conn, err = net.Dial("tcp", addr)
+				}
+				assert.NilError(t, err)
+				conn.SetDeadline(time.Now().Add(patience))
+				_, err = io.WriteString(conn, "POST /containers/"+container+"/attach HTTP/1.1\r\nHost: "+addr+"\r\n"+upgrade+"\r\ntyped")
+				assert.NilError(t, err)
+				assert.NilError(t, conn.(interface{ CloseWrite() error }).CloseWrite())
+				return conn
+			}
+			conn := attach("web")
+			defer conn.Close()
+			all, err := io.ReadAll(conn)
+			assert.NilError(t, err)
+			assert.Check(t, strings.HasPrefix(string(all), "HTTP/1.1 101 "), "%s", all)
+			assert.Check(t, strings.HasSuffix(string(all), "typedend"), "%s", all)
+			if in.TLSVerify { // plain TCP would tell after some keep-alives only
+				attach("stays").Close()
+				<-gone
+			}
+		})
+	}
 }

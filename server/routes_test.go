@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -413,4 +414,60 @@ func TestPprofIsThereInDebugModeOnly(t *testing.T) {
 	for _, path := range []string{"/debug/pprof/", "/v1.48/debug/pprof/goroutine?debug=1", "/debug/pprof/cmdline"} {
 		assert.Equal(t, d.get(path).StatusCode, http.StatusOK, path)
 	}
+}
+
+// Each question and what it hands to its job, as the dynamic door would print it.
+func TestQuestionsPassTheirParametersOn(t *testing.T) {
+	var got any
+	d := start(t, Options{MinAPIVersion: "1.40"}, func(eng *engine.Engine) {
+		answer(eng, jobs.Containers, &got)
+		answer(eng, jobs.ContainerInspect, &got)
+		answer(eng, jobs.Top, &got)
+		answer(eng, jobs.Restart, &got)
+		answer(eng, jobs.Pause, &got)
+		answer(eng, jobs.Unpause, &got)
+		answer(eng, jobs.ExecInspect, &got)
+		answer(eng, jobs.ExecResize, &got)
+		answer(eng, jobs.Images, &got)
+		answer(eng, jobs.ImageInspect, &got)
+		answer(eng, jobs.History, &got)
+		answer(eng, jobs.Networks, &got)
+		answer(eng, jobs.NetworkInspect, &got)
+		answer(eng, jobs.Version, &got)
+		answer(eng, jobs.Info, &got)
+	})
+	for _, row := range []struct{ line, want, body string }{
+		{"GET /containers/json?all=1&size=1&limit=3&filters={\"status\":[\"exited\"]}", `{"All":true,"Size":true,"Limit":3,"Filters":{"status":["exited"]}}`, "[]"},
+		{"GET /containers/web/json?size=1", `{"Container":"web","Size":true}`, `"Id":""`},
+		{"GET /containers/web/top?ps_args=aux", `{"Container":"web","PsArgs":"aux"}`, `{"Processes":null,"Titles":null}`},
+		{"POST /containers/web/restart?t=1", `{"Container":"web","Signal":"","Timeout":1}`, ""},
+		{"POST /containers/web/pause", `{"Container":"web"}`, ""},
+		{"POST /containers/web/unpause", `{"Container":"web"}`, ""},
+		{"GET /exec/abc/json", `{"Exec":"abc"}`, `"ExitCode":null`},
+		{"POST /exec/abc/resize?h=2&w=3", `{"Exec":"abc","Height":2,"Width":3}`, ""},
+		{"GET /images/json?all=1&digests=1&shared-size=1&manifests=1", `{"All":true,"Digests":true,"SharedSize":true,"Manifests":true,"Filters":null}`, "[]"},
+		{"GET /v1.40/images/json?filter=busybox", `{"All":false,"Digests":false,"SharedSize":false,"Manifests":false,"Filters":{"reference":["busybox"]}}`, "[]"},
+		{`GET /images/a/b/json?platform={"os":"linux","architecture":"arm","variant":"v7"}`, `{"Image":"a/b","Platform":"linux/arm/v7"}`, `"Id":""`},
+		{"GET /images/a/b/history", `{"Image":"a/b"}`, "[]"},
+		{"GET /networks?filters={\"name\":{\"x\":true}}", `{"Filters":{"name":["x"]}}`, "[]"},
+		{"GET /networks/none?verbose=1&scope=local", `{"Network":"none","Verbose":true,"Scope":"local"}`, `"Containers":{}`},
+		{"GET /version", `{}`, `"ApiVersion":"1.56","MinAPIVersion":"1.40"`},
+		{"GET /info", `{}`, `"SecurityOptions":null`},
+	} {
+		method, path, _ := strings.Cut(row.line, " ")
+		a := d.do(method, path, "")
+		assert.Check(t, a.StatusCode < 300, "%s: %s", row.line, a.body)
+		in, err := json.Marshal(got)
+		assert.NilError(t, err)
+		assert.Equal(t, string(in), row.want, row.line)
+		assert.Check(t, strings.Contains(a.body, row.body), "%s: %s", row.line, a.body)
+	}
+}
+
+// answer registers a job that answers with nothing and keeps what it was given.
+func answer[In, Out any](eng *engine.Engine, def engine.Definition[In, Out], got *any) {
+	def.Register(eng, func(_ context.Context, _ *engine.Job, in In) (out Out, err error) {
+		*got = in
+		return out, nil
+	})
 }
