@@ -260,5 +260,8 @@ func (c *Containers) warnings(s *Snapshot) []string {
 	if !c.host.facts.Seccomp && !s.HostConfig.Privileged {
 		list = append(list, "This engine was built without seccomp or the kernel lacks it: the container runs without a system call filter.")
 	}
+	if h := s.Config.Healthcheck; h != nil && len(h.Test) > 0 && h.Test[0] != "NONE" {
+		list = append(list, "Health checks are stored but not yet run in this version.")
+	}
 	return list
 }

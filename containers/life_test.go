@@ -362,3 +362,40 @@ func TestWaitersDoNotOutliveTheirClients(t *testing.T) {
 	}()
 	assert.ErrorIs(t, <-done, context.Canceled)
 }
+
+func TestAStuckContainerKeepsNobodyElseWaiting(t *testing.T) {
+	w := newWorld(t)
+	w.mustCreate(t, "stuck")
+	id := w.mustCreate(t, "fine")
+	w.mustStart(t, "fine")
+	w.runtime.stuck = make(chan struct{})
+	started := make(chan error, 1)
+	go func() {
+		_, err := jobs.Start.Run(ctx, w.eng, jobs.StartIn{Container: "stuck"})
+		started <- err
+	}()
+	for len(mustFind(t, w, "stuck").turn) == 0 {
+		runtime.Gosched()
+	}
+	assert.Equal(t, len(w.List()), 2)
+	assert.Equal(t, w.snapshot(t, "stuck").State.Status(), container.StateCreated)
+	w.runtime.exit(id, 0)
+	_, err := w.wait("fine", "")
+	assert.NilError(t, err)
+	_, err = jobs.Rm.Run(ctx, w.eng, jobs.RmIn{Container: "fine"})
+	assert.NilError(t, err)
+	// Whoever wants the stuck one's turn can give up.
+	short, cancel := context.WithCancel(ctx)
+	cancel()
+	_, err = jobs.Pause.Run(short, w.eng, jobs.PauseIn{Container: "stuck"})
+	assert.ErrorIs(t, err, context.Canceled)
+	close(w.runtime.stuck)
+	assert.NilError(t, <-started)
+}
+
+func mustFind(t *testing.T, w *world, name string) *Container {
+	t.Helper()
+	ct, err := w.find(name)
+	assert.NilError(t, err)
+	return ct
+}

@@ -280,9 +280,10 @@ type standIn struct {
 	mu     sync.Mutex
 	cond   *sync.Cond
 	procs  map[string]*standInProc
-	unread []Exit // not yet acknowledged
-	sent   int    // of unread, to the present listener
-	life   int    // counts connections
+	unread []Exit        // not yet acknowledged
+	sent   int           // of unread, to the present listener
+	life   int           // counts connections
+	stuck  chan struct{} // Create hangs until it is closed
 	lastPd int
 	fail   map[string]error // by method
 	ignore map[syscall.Signal]bool
@@ -315,6 +316,9 @@ func (s *standIn) failWith(method string, err error) {
 }
 
 func (s *standIn) Create(_ context.Context, r RunSpec) (Process, error) {
+	if s.stuck != nil {
+		<-s.stuck
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.call("Create", r.ID); err != nil {
