@@ -157,17 +157,15 @@ func differ(now, old int, name string, before, st *unix.Stat_t) bool {
 	if before.Mode != st.Mode || before.Uid != st.Uid || before.Gid != st.Gid || before.Rdev != st.Rdev {
 		return true
 	}
-	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFDIR:
-		// Its time and size change with what is in it.
-	case unix.S_IFLNK:
+	kind := st.Mode & unix.S_IFMT
+	// A folder's time and size change with what is in it.
+	if kind != unix.S_IFDIR && (before.Mtim != st.Mtim || before.Size != st.Size) {
+		return true
+	}
+	if kind == unix.S_IFLNK {
 		a, _ := archive.ReadLink(old, name)
 		b, _ := archive.ReadLink(now, name)
 		return a != b
-	default:
-		if before.Mtim != st.Mtim || before.Size != st.Size {
-			return true
-		}
 	}
 	a, errA := archive.Attributes(old, name)
 	b, errB := archive.Attributes(now, name)

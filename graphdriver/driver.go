@@ -83,7 +83,9 @@ type Differ interface {
 	// Read. The caller closes the reader, read to its end or not.
 	Diff(ctx context.Context, id string) (io.ReadCloser, error)
 
-	// Changes lists what Diff would hold, sorted by path.
+	// Changes lists what differs from the parent, sorted by path: of folders,
+	// those that changed themselves and those that lead to a change. Diff may hold
+	// more: files that were touched and are as they were.
 	Changes(ctx context.Context, id string) ([]Change, error)
 
 	// ApplyDiff fills an empty layer from an uncompressed tar, reads diff to its

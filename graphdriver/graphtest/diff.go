@@ -34,6 +34,21 @@ func diffRows() []Row {
 					e.failf("DiffSize of an unchanged layer is %d", size)
 				}
 			}},
+		{Name: "UnchangedFiles", Why: "`docker diff` is about changes: opening, linking or touching up a file is none",
+			check: func(e *env) {
+				e.apply("base", "", folder("d"), file("d/f", "1"), file("d/g", "1"), symlink("s", "d"), file("h", "1"))
+				e.createRW("rw", "base")
+				e.change("rw", func(dir string) {
+					e.must(os.Chmod(filepath.Join(dir, "d/f"), 0o644), "chmod to the same mode")
+					f, err := os.OpenFile(filepath.Join(dir, "d/g"), os.O_RDWR, 0)
+					e.must(err, "open for writing")
+					f.Close()
+					e.must(os.Link(filepath.Join(dir, "h"), filepath.Join(dir, "new")), "link")
+					e.must(os.Remove(filepath.Join(dir, "s")), "remove")
+					e.must(os.Symlink("h", filepath.Join(dir, "s")), "symlink")
+				})
+				e.changesAre("rw", "A /new", "C /s")
+			}},
 		{Name: "ReplacedFolder", Why: "a folder that was removed and made again hides what was in it, also in the committed image",
 			check: func(e *env) {
 				e.apply("base", "", folder("d"), file("d/old", "1"), folder("d/sub"), file("d/sub/old", "1"), file("d/both", "1"))

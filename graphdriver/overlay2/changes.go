@@ -1,6 +1,7 @@
 package overlay2
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"path/filepath"
@@ -10,11 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jobengine/engine/graphdriver"
+	"github.com/jobengine/engine/internal/archive"
 )
 
 // Changes walks the layer's own folder and looks each name up in the parents.
 // A folder whose attributes did not change is there for the sake of what is in
-// it, and is listed only if something in it is.
+// it, and is listed only if something in it is. A file that is as it was has been
+// copied up by overlayfs, for a write that never came or a new hard link.
 func (d *Driver) Changes(ctx context.Context, id string) ([]graphdriver.Change, error) {
 	r, err := d.load(id)
 	if err != nil {
@@ -57,16 +60,16 @@ func (c *collector) visit(dirfd int, e entry) error {
 	if dir == "." {
 		dir = ""
 	}
-	found, st, merged := lookup(c.below[dir], e.name)
+	below, merged := lookup(c.below[dir], e.name)
 	switch {
 	case e.whiteout():
-		if found {
+		if below != nil {
 			c.note(e.path, graphdriver.Deleted)
 		}
 		return nil
-	case !found:
+	case below == nil:
 		c.note(e.path, graphdriver.Added)
-	case !e.isDir() || e.opaque || !sameFolder(&e.st, &st):
+	case e.opaque || differ(dirfd, e, below):
 		c.note(e.path, graphdriver.Modified)
 	}
 	if !e.isDir() {
@@ -108,7 +111,7 @@ func (c *collector) noteHidden(dirfd int, e entry, merged []string) error {
 		if unix.Fstatat(dirfd, filepath.Join(e.name, name), &st, unix.AT_SYMLINK_NOFOLLOW) == nil && !isWhiteout(&st) {
 			continue
 		}
-		if found, _, _ := lookup(merged, name); found {
+		if below, _ := lookup(merged, name); below != nil {
 			c.note(filepath.Join(e.path, name), graphdriver.Deleted)
 		}
 	}
@@ -124,32 +127,53 @@ func (c *collector) sorted() []graphdriver.Change {
 	return list
 }
 
+// lower is what the parents show under a name.
+type lower struct {
+	path string
+	st   unix.Stat_t
+}
+
 // lookup finds name as the merge of the folders lowers, uppermost first, shows
-// it. If it is a folder, merged are the folders that are merged there.
-func lookup(lowers []string, name string) (found bool, st unix.Stat_t, merged []string) {
-	for _, lower := range lowers {
-		path := filepath.Join(lower, name)
-		var s unix.Stat_t
-		if unix.Lstat(path, &s) != nil {
+// it; nil if it is not there. If it is a folder, merged are the folders that are
+// merged there.
+func lookup(lowers []string, name string) (found *lower, merged []string) {
+	for _, dir := range lowers {
+		l := lower{path: filepath.Join(dir, name)}
+		if unix.Lstat(l.path, &l.st) != nil {
 			continue
 		}
-		if s.Mode&unix.S_IFMT != unix.S_IFDIR {
-			if !found && !isWhiteout(&s) {
-				return true, s, nil
+		if l.st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			if found == nil && !isWhiteout(&l.st) {
+				return &l, nil
 			}
 			break
 		}
-		if !found {
-			found, st = true, s
+		if found == nil {
+			found = &l
 		}
-		merged = append(merged, path)
-		if isOpaque(unix.AT_FDCWD, path) {
+		merged = append(merged, l.path)
+		if isOpaque(unix.AT_FDCWD, l.path) {
 			break
 		}
 	}
-	return found, st, merged
+	return found, merged
 }
 
-func sameFolder(a, b *unix.Stat_t) bool {
-	return a.Mode == b.Mode && a.Uid == b.Uid && a.Gid == b.Gid
+// differ tells whether an entry is not what the parents show under its name.
+func differ(dirfd int, e entry, below *lower) bool {
+	a, b := &e.st, &below.st
+	if a.Mode != b.Mode || a.Uid != b.Uid || a.Gid != b.Gid || a.Rdev != b.Rdev {
+		return true
+	}
+	if !e.isDir() && (a.Size != b.Size || a.Mtim != b.Mtim) {
+		return true
+	}
+	if a.Mode&unix.S_IFMT == unix.S_IFLNK {
+		now, _ := archive.ReadLink(dirfd, e.name)
+		before, _ := archive.ReadLink(unix.AT_FDCWD, below.path)
+		return now != before
+	}
+	now, errNow := archive.Attributes(dirfd, e.name)
+	before, errBefore := archive.Attributes(unix.AT_FDCWD, below.path)
+	return errNow == nil && errBefore == nil && !bytes.Equal(now, before)
 }
