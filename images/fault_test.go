@@ -359,3 +359,65 @@ func TestFilesOfALayerThatAreGoneAreNoticed(t *testing.T) {
 	_, err = b.Lookup(ctx, "bad:1", "")
 	assert.NilError(t, err)
 }
+
+func TestAnImageIsWellAgainWhenAnotherBringsItsLayerBack(t *testing.T) {
+	b := newBench(t)
+	base := layerTar(t, "base")
+	b.mustLoad(dockerArchive(t, spec{tags: []string{"one:1"}, layers: [][]byte{base}}, spec{tags: []string{"two:1"}, layers: [][]byte{base}, arch: "arm64"}))
+	assert.NilError(t, os.RemoveAll(filepath.Join(b.root, "images/layers", digestHex(base))))
+	b = b.reopen(vfs.New)
+	_, err := b.Lookup(ctx, "two:1", "")
+	assert.ErrorContains(t, err, "is damaged")
+	b.mustLoad(dockerArchive(t, spec{tags: []string{"one:1"}, layers: [][]byte{base}}))
+	for _, b := range []*bench{b, b.reopen(vfs.New)} {
+		for _, name := range []string{"one:1", "two:1"} {
+			_, err := b.Lookup(ctx, name, "")
+			assert.NilError(t, err)
+		}
+		checkWhole(t, b, "")
+		checkNothingUnowned(t, b, "")
+	}
+	_, err = b.rm(jobs.ImageDeleteIn{Image: "one:1"})
+	assert.NilError(t, err)
+	checkWhole(t, b, "")
+}
+
+func TestRemovingADamagedImageTakesNoLayerFromAGoodOne(t *testing.T) {
+	b := newBench(t)
+	base := layerTar(t, "base")
+	bad, good := spec{tags: []string{"bad:1"}, layers: [][]byte{base}}, spec{tags: []string{"good:1"}, layers: [][]byte{base}, arch: "arm64"}
+	b.mustLoad(dockerArchive(t, bad))
+	hex := strings.TrimPrefix(bad.id(t), "sha256:")
+	assert.NilError(t, os.Truncate(filepath.Join(b.root, "images/configs", hex, "config.json"), 0))
+	assert.NilError(t, os.RemoveAll(filepath.Join(b.root, "images/layers", digestHex(base))))
+	b = b.reopen(vfs.New)
+	b.mustLoad(dockerArchive(t, good))
+	_, err := b.rm(jobs.ImageDeleteIn{Image: "bad:1"})
+	assert.NilError(t, err)
+	for _, b := range []*bench{b, b.reopen(vfs.New)} {
+		_, err = b.Lookup(ctx, "good:1", "")
+		assert.NilError(t, err)
+		checkWhole(t, b, "")
+	}
+}
+
+func TestAnImageWithoutLayers(t *testing.T) {
+	for name, open := range drivers(t) {
+		t.Run(name, func(t *testing.T) {
+			b := openBench(t, t.TempDir(), open, nil)
+			s := spec{tags: []string{"scratch:1"}}
+			b.mustLoad(dockerArchive(t, s))
+			layer, err := b.Parent(ctx, s.id(t))
+			assert.NilError(t, err)
+			assert.NilError(t, b.Graph.CreateReadWrite(ctx, "container", layer, nil))
+			assert.NilError(t, b.Graph.Remove(ctx, "container"))
+			b = b.reopen(open)
+			again, err := b.Parent(ctx, s.id(t))
+			assert.NilError(t, err)
+			assert.Equal(t, again, layer)
+			_, err = b.rm(jobs.ImageDeleteIn{Image: "scratch:1"})
+			assert.NilError(t, err)
+			assert.Equal(t, len(b.graphIDs()), 0)
+		})
+	}
+}

@@ -164,3 +164,14 @@ func BenchmarkListOfAThousandImages(b *testing.B) {
 		bench.list(jobs.ImagesIn{})
 	}
 }
+
+func BenchmarkLookupAndParent(b *testing.B) {
+	bench := openBench(b, b.TempDir(), vfs.New, nil)
+	bench.mustLoad(dockerArchive(b, spec{tags: []string{"web:latest"}, layers: [][]byte{layerTar(b, "a")}}))
+	for b.Loop() {
+		img, err := bench.Lookup(ctx, "web", "")
+		assert.NilError(b, err)
+		_, err = bench.Parent(ctx, img.ID)
+		assert.NilError(b, err)
+	}
+}

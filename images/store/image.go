@@ -32,7 +32,8 @@ type Image struct {
 	Digests    []string // those that have digests, likewise
 	Damage     error    // why the image cannot be used; nil for a good one
 
-	names map[string]uint64 // with their sequence numbers
+	names  map[string]uint64 // with their sequence numbers
+	layers bool              // Damage is of layers only: it ends when they are there again
 }
 
 // Top is the chain id of the uppermost layer, "" without layers.

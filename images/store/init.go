@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 
@@ -18,8 +19,8 @@ import (
 // it has the mount points of the files that the engine gives every container, so
 // that they are not part of any diff. All images with the same top share it.
 type initLayer struct {
-	mu      sync.Mutex // held while it is made
-	graphID string     // "" until then
+	mu    sync.Mutex             // held while it is made
+	ready atomic.Pointer[string] // its graph id; nil until then
 }
 
 // InitLayer gives the graph id of the layer on which containers of an image are
@@ -33,15 +34,23 @@ func (s *Store) InitLayer(ctx context.Context, id digest.Digest) (string, error)
 	if img.Damage != nil {
 		return "", errs.DataLoss("image %s is damaged: %v; load it again", id, img.Damage)
 	}
+	chain := img.Top()
+	s.mu.Lock()
+	init := s.inits[chain]
+	s.mu.Unlock()
+	if init != nil {
+		if id := init.ready.Load(); id != nil {
+			return *id, nil
+		}
+	}
 	lease, err := s.lease(img)
 	if err != nil {
 		return "", err
 	}
 	defer lease.Release()
 
-	chain := img.Top()
 	s.mu.Lock()
-	init := s.inits[chain]
+	init = s.inits[chain]
 	if init == nil {
 		init = &initLayer{}
 		s.inits[chain] = init
@@ -54,8 +63,8 @@ func (s *Store) InitLayer(ctx context.Context, id digest.Digest) (string, error)
 
 	init.mu.Lock()
 	defer init.mu.Unlock()
-	if init.graphID != "" && s.Graph.Exists(ctx, init.graphID) {
-		return init.graphID, nil
+	if id := init.ready.Load(); id != nil {
+		return *id, nil
 	}
 	graphID := newGraphID(initPrefix, chain)
 	if err := s.makeInit(ctx, graphID, below); err != nil {
@@ -67,7 +76,7 @@ func (s *Store) InitLayer(ctx context.Context, id digest.Digest) (string, error)
 		s.removeGraph(graphID)
 		return "", err
 	}
-	init.graphID = graphID
+	init.ready.Store(&graphID)
 	return graphID, nil
 }
 
@@ -105,13 +114,13 @@ func (s *Store) lease(img *Image) (*Lease, error) {
 // forgetInit removes the record of an init layer and gives what is to be
 // removed from the graph driver. s.write is held.
 func (s *Store) forgetInit(chain digest.Digest, init *initLayer) []string {
-	if init == nil || init.graphID == "" {
+	if init == nil || init.ready.Load() == nil {
 		return nil
 	}
 	if err := s.FS.Remove(s.initPath(chain)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.warn("images: remove %s: %v", filepath.Base(s.initPath(chain)), err)
 	}
-	return []string{init.graphID}
+	return []string{*init.ready.Load()}
 }
 
 // sweepInit removes the init layer of images without layers along with the last one.
@@ -120,14 +129,22 @@ func (s *Store) sweepInit(img *Image) []string {
 		return nil // it goes with the top layer
 	}
 	s.mu.Lock()
-	for _, other := range s.images {
-		if len(other.Chain) == 0 {
-			s.mu.Unlock()
-			return nil
-		}
+	if s.hasLayerless() {
+		s.mu.Unlock()
+		return nil
 	}
 	init := s.inits[""]
 	delete(s.inits, "")
 	s.mu.Unlock()
 	return s.forgetInit("", init)
+}
+
+// hasLayerless tells whether there is an image without layers; s.mu is held.
+func (s *Store) hasLayerless() bool {
+	for _, img := range s.images {
+		if len(img.Chain) == 0 {
+			return true
+		}
+	}
+	return false
 }

@@ -193,11 +193,11 @@ func (s *Store) readImage(id digest.Digest) *Image {
 		l := s.layers[chain]
 		switch {
 		case l == nil && img.Damage == nil:
-			img.Damage = errs.DataLoss("layer %s is missing", chain)
+			img.Damage, img.layers = errs.DataLoss("layer %s is missing", chain), true
 		case l != nil:
 			img.SizeBytes += l.rec.SizeBytes
 			if l.damage != nil && img.Damage == nil {
-				img.Damage = fmt.Errorf("layer %s: %w", chain, l.damage)
+				img.Damage, img.layers = fmt.Errorf("layer %s: %w", chain, l.damage), true
 			}
 		}
 	}
@@ -238,14 +238,15 @@ func (s *Store) readInits(ctx context.Context) error {
 		var rec initRecord
 		err := durable.ReadJSON(s.FS, s.initPath(chain), &rec)
 		l := s.layers[chain]
-		if err != nil || chain != "" && (l == nil || l.damage != nil) || !s.Graph.Exists(ctx, rec.GraphID) {
+		if err != nil || chain == "" && !s.hasLayerless() || chain != "" && (l == nil || l.damage != nil) || !s.Graph.Exists(ctx, rec.GraphID) {
 			// Made again when it is needed.
 			if err := s.FS.Remove(s.initPath(chain)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				s.warn("images: remove %s: %v", s.initPath(chain), err)
 			}
 			continue
 		}
-		s.inits[chain] = &initLayer{graphID: rec.GraphID}
+		s.inits[chain] = &initLayer{}
+		s.inits[chain].ready.Store(&rec.GraphID)
 	}
 	return nil
 }
@@ -281,7 +282,7 @@ func (s *Store) removeUnowned(ctx context.Context) error {
 		}
 	}
 	for _, init := range s.inits {
-		owned[init.graphID] = true
+		owned[*init.ready.Load()] = true
 	}
 	var unowned []string
 	for id := range parents {

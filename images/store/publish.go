@@ -151,15 +151,18 @@ func (s *Store) adopt(img, before *Image, seq uint64, moved map[string]digest.Di
 		s.images[loser.ID] = loser
 		losers = append(losers, loser)
 	}
-	if before == nil || before.Damage != nil && img.Damage == nil {
-		s.count(before, -1)
-		s.count(img, +1)
-	}
 	s.images[img.ID] = img
 	s.lastSeq = seq
 	for _, loser := range losers {
 		s.stale[loser.ID] = true
 	}
+	switch {
+	case before == nil:
+		s.count(img, +1)
+	case before.Damage != nil:
+		s.recount()
+	}
+	s.heal()
 	s.changed()
 	s.mu.Unlock()
 
@@ -169,15 +172,46 @@ func (s *Store) adopt(img, before *Image, seq uint64, moved map[string]digest.Di
 	}
 }
 
+// heal clears the damage of images whose layers are all there again; s.mu is held.
+func (s *Store) heal() {
+	for id, img := range s.images {
+		if img.Damage == nil || !img.layers {
+			continue
+		}
+		well := img.clone()
+		well.Damage, well.layers, well.SizeBytes = nil, false, 0
+		for _, chain := range img.Chain {
+			l := s.layers[chain]
+			if l == nil || l.damage != nil {
+				well = nil
+				break
+			}
+			well.SizeBytes += l.rec.SizeBytes
+		}
+		if well != nil {
+			s.images[id] = well
+			s.recount()
+		}
+	}
+}
+
 // count adds to the number of images that have each layer; s.mu is held.
 func (s *Store) count(img *Image, n int) {
-	if img == nil {
-		return
-	}
 	for _, chain := range img.Chain {
 		if l := s.layers[chain]; l != nil {
 			l.images += n
 		}
+	}
+}
+
+// recount counts anew: a damaged image may have been counted when some of its
+// layers were not there. s.mu is held.
+func (s *Store) recount() {
+	for _, l := range s.layers {
+		l.images = 0
+	}
+	for _, img := range s.images {
+		s.count(img, +1)
 	}
 }
 

@@ -40,7 +40,11 @@ func (s *Store) remove(img *Image, keep bool) (removed []digest.Digest, graphIDs
 	}
 	s.mu.Lock()
 	delete(s.images, id)
-	s.count(img, -1)
+	if img.Damage == nil {
+		s.count(img, -1)
+	} else {
+		s.recount()
+	}
 	if keep {
 		for _, chain := range img.Chain {
 			if l := s.layers[chain]; l != nil && l.images == 0 {
@@ -59,7 +63,6 @@ func (s *Store) release(chain []digest.Digest) {
 	if len(chain) == 0 {
 		return
 	}
-	s.write.Lock()
 	s.mu.Lock()
 	unused := false
 	for _, c := range chain {
@@ -68,10 +71,11 @@ func (s *Store) release(chain []digest.Digest) {
 		unused = unused || l.unused()
 	}
 	s.mu.Unlock()
-	var graphIDs []string
-	if unused {
-		_, graphIDs = s.sweepLayers(slices.Backward(chain))
+	if !unused {
+		return
 	}
+	s.write.Lock()
+	_, graphIDs := s.sweepLayers(slices.Backward(chain))
 	s.write.Unlock()
 	s.removeGraph(graphIDs...)
 }
