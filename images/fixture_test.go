@@ -24,6 +24,7 @@ import (
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/graphdriver"
 	"github.com/jobengine/engine/graphdriver/vfs"
+	"github.com/jobengine/engine/images/store"
 	"github.com/jobengine/engine/jobs"
 )
 
@@ -306,4 +307,15 @@ func memoryDir(t *testing.T) string {
 	}
 	t.Cleanup(func() { assert.NilError(t, os.RemoveAll(dir)) })
 	return dir
+}
+
+func sourcesOf(s spec) []store.Source {
+	var sources []store.Source
+	for _, l := range s.layers {
+		sources = append(sources, store.Source{
+			DiffID: digest.FromBytes(l),
+			Open:   func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(l)), nil },
+		})
+	}
+	return sources
 }

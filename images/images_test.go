@@ -11,6 +11,7 @@ import (
 
 	"github.com/jobengine/engine/graphdriver/overlay2"
 	"github.com/jobengine/engine/graphdriver/vfs"
+	"github.com/jobengine/engine/images/store"
 	"github.com/jobengine/engine/internal/filters"
 	"github.com/jobengine/engine/jobs"
 )
@@ -276,6 +277,86 @@ func TestRmiFollowsDockersRules(t *testing.T) {
 			}
 		})
 	}
+}
+
+// child makes an image from another one, as commit and build do.
+func (b *bench) child(parent string, s spec) string {
+	b.t.Helper()
+	b.mustLoad(dockerArchive(b.t, s)) // brings the layers
+	img, err := b.find(s.id(b.t))
+	assert.NilError(b.t, err)
+	lease, err := b.store.Unpack(ctx, sourcesOf(s))
+	assert.NilError(b.t, err)
+	defer lease.Release()
+	p, err := b.find(parent)
+	assert.NilError(b.t, err)
+	_, err = b.store.Publish(store.NewImage{Config: s.configJSON(b.t), Parent: p.ID}, lease)
+	assert.NilError(b.t, err)
+	return img.ID.String()
+}
+
+func TestParentsAndChildren(t *testing.T) {
+	base := layerTar(t, "base")
+	parent := spec{tags: []string{"parent:1"}, layers: [][]byte{base}}
+	kid := spec{tags: []string{"kid:1"}, layers: [][]byte{base, layerTar(t, "kid")}, config: func(c map[string]any) { c["created"] = "2025-01-01T00:00:00Z" }}
+	family := func(t *testing.T) *bench {
+		b := newBench(t)
+		b.mustLoad(dockerArchive(t, parent))
+		b.child("parent:1", kid)
+		return b
+	}
+	t.Run("a parent cannot be removed by id", func(t *testing.T) {
+		b := family(t)
+		_, err := b.rm(jobs.ImageDeleteIn{Image: parent.id(t), Force: true})
+		assert.Error(t, err, "conflict: unable to delete "+shortID(parent.id(t))+" (cannot be forced) - image has dependent child images")
+	})
+	t.Run("by name only the name goes, and the list hides it", func(t *testing.T) {
+		b := family(t)
+		rows, err := b.rm(jobs.ImageDeleteIn{Image: "parent:1"})
+		assert.NilError(t, err)
+		assert.DeepEqual(t, rows, []string{"untagged parent:1"})
+		for _, b := range []*bench{b, b.reopen(vfs.New)} {
+			assert.DeepEqual(t, b.list(jobs.ImagesIn{}), []string{"[kid:1]"})
+			assert.DeepEqual(t, b.list(jobs.ImagesIn{All: true}), []string{"[kid:1]", "[]"})
+		}
+		h, err := jobs.History.Run(ctx, b.eng, jobs.HistoryIn{Image: "kid:1"})
+		assert.NilError(t, err)
+		assert.Equal(t, len(h.Items), 0)
+	})
+	t.Run("an unnamed parent goes with its child", func(t *testing.T) {
+		b := family(t)
+		_, err := b.rm(jobs.ImageDeleteIn{Image: "parent:1"})
+		assert.NilError(t, err)
+		rows, err := b.rm(jobs.ImageDeleteIn{Image: "kid:1"})
+		assert.NilError(t, err)
+		assert.Equal(t, len(rows), 5, "%v", rows)
+		assert.Equal(t, rows[3], "deleted "+parent.id(t))
+		assert.Equal(t, b.Count(), 0)
+		assert.Equal(t, len(b.graphIDs()), 0)
+	})
+	t.Run("unless it is to stay", func(t *testing.T) {
+		b := family(t)
+		_, err := b.rm(jobs.ImageDeleteIn{Image: "parent:1"})
+		assert.NilError(t, err)
+		_, err = b.rm(jobs.ImageDeleteIn{Image: "kid:1", NoPrune: true})
+		assert.NilError(t, err)
+		assert.DeepEqual(t, b.list(jobs.ImagesIn{}), []string{"[]"})
+	})
+	t.Run("or is in use", func(t *testing.T) {
+		b := family(t)
+		_, err := b.rm(jobs.ImageDeleteIn{Image: "parent:1"})
+		assert.NilError(t, err)
+		b.users.set(parent.id(t), Use{ID: "c"})
+		_, err = b.rm(jobs.ImageDeleteIn{Image: "kid:1"})
+		assert.NilError(t, err)
+		assert.Equal(t, b.Count(), 1)
+	})
+	t.Run("or has a name", func(t *testing.T) {
+		b := family(t)
+		_, err := b.rm(jobs.ImageDeleteIn{Image: "kid:1"})
+		assert.NilError(t, err)
+		assert.DeepEqual(t, b.list(jobs.ImagesIn{}), []string{"[parent:1]"})
+	})
 }
 
 func TestHistoryTellsStepsAndSizes(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
@@ -49,7 +50,11 @@ type Layer struct {
 func (sp *Spool) Images(ctx context.Context, wanted []ocispec.Platform) ([]Image, error) {
 	switch {
 	case sp.has(manifestFile):
-		return sp.dockerImages(wanted)
+		images, err := sp.dockerImages(wanted)
+		if errdefs.IsNotFound(err) && sp.has(indexFile) {
+			return sp.ociImages(wanted) // which may have more platforms
+		}
+		return images, err
 	case sp.has(indexFile):
 		return sp.ociImages(wanted)
 	case sp.has(repositoriesFile):
