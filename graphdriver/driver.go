@@ -89,13 +89,14 @@ type Differ interface {
 	Changes(ctx context.Context, id string) ([]Change, error)
 
 	// ApplyDiff fills an empty layer from an uncompressed tar, reads diff to its
-	// end and gives the number of bytes of the files in it. After an error the
-	// caller removes the layer. Entries that would leave the layer's root are an
+	// end and gives the number of bytes in it: of files, hard links counted once,
+	// and of the targets of symbolic links. After an error the caller removes the layer. Entries that would leave the layer's root are an
 	// error (ErrBreakout), as is a tar that ends too early; attributes that
 	// would steer the driver itself (trusted.*) are dropped.
 	ApplyDiff(ctx context.Context, id string, diff io.Reader) (size int64, err error)
 
-	// DiffSize is the number of bytes of files that the layer adds to its parent.
+	// DiffSize is the number of bytes, counted as by ApplyDiff, of what the layer
+	// added or changed, whole files.
 	DiffSize(ctx context.Context, id string) (int64, error)
 }
 

@@ -187,7 +187,7 @@ func (n naive) DiffSize(ctx context.Context, id string) (int64, error) {
 	var size int64
 	seen := map[uint64]bool{}
 	err = compareTrees(ctx, trees, func(_ Change, st *unix.Stat_t) {
-		if st == nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		if st == nil || st.Mode&unix.S_IFMT != unix.S_IFREG && st.Mode&unix.S_IFMT != unix.S_IFLNK {
 			return
 		}
 		if st.Nlink == 1 || !seen[st.Ino] {

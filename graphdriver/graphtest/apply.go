@@ -43,14 +43,14 @@ func applyRows() []Row {
 			}},
 		{Name: "ApplySize", Why: "sizes that users see, and limits, are sums of these",
 			check: func(e *env) {
-				n := e.apply("base", "", file("a", "12345"), folder("d"), file("d/b", "123"), hardlink("c", "a"), symlink("s", "a"))
-				if n != 8 {
-					e.failf("ApplyDiff gives %d bytes, promised are 8", n)
+				n := e.apply("base", "", file("a", "12345"), folder("d"), file("d/b", "123"), hardlink("c", "a"), symlink("s", "a/b"))
+				if n != 11 {
+					e.failf("ApplyDiff gives %d bytes, promised are 11", n)
 				}
 				size, err := e.d.DiffSize(e.ctx, "base")
 				e.must(err, "DiffSize")
-				if size != 8 {
-					e.failf("DiffSize is %d, promised is 8", size)
+				if size != 11 {
+					e.failf("DiffSize is %d, promised is 11", size)
 				}
 			}},
 		{Name: "ApplyReadsToEnd", Why: "the caller computes the stream's digest beside it, padding included",

@@ -159,11 +159,12 @@ func diffRows() []Row {
 					e.write(dir, "new", "12345")
 					e.must(os.Link(filepath.Join(dir, "new"), filepath.Join(dir, "link")), "link")
 					e.must(os.Remove(filepath.Join(dir, "g")), "remove")
+					e.must(os.Symlink("123", filepath.Join(dir, "s")), "symlink")
 				})
 				size, err := e.d.DiffSize(e.ctx, "rw")
 				e.must(err, "DiffSize")
-				if size != 5 {
-					e.failf("DiffSize is %d, promised is 5", size)
+				if size != 8 {
+					e.failf("DiffSize is %d, promised is 8", size)
 				}
 			}},
 		{Name: "DiffOfAttributes", NeedsRoot: true, Why: "commit keeps owners, set-id bits, attributes and device nodes",

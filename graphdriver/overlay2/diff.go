@@ -189,7 +189,7 @@ func (d *Driver) ApplyDiff(ctx context.Context, id string, diff io.Reader) (int6
 	return done.Bytes, nil
 }
 
-// DiffSize adds up the files in the layer's own folder, hard links once.
+// DiffSize adds up what is in the layer's own folder, hard links once.
 func (d *Driver) DiffSize(ctx context.Context, id string) (int64, error) {
 	r, err := d.load(id)
 	if err != nil {
@@ -206,7 +206,8 @@ func (d *Driver) DiffSize(ctx context.Context, id string) (int64, error) {
 	var size int64
 	seen := map[uint64]bool{}
 	err = walk(fd, "diff", "", func(_ int, e entry) error {
-		if e.st.Mode&unix.S_IFMT == unix.S_IFREG && (e.st.Nlink == 1 || !seen[e.st.Ino]) {
+		kind := e.st.Mode & unix.S_IFMT
+		if (kind == unix.S_IFREG || kind == unix.S_IFLNK) && (e.st.Nlink == 1 || !seen[e.st.Ino]) {
 			size += e.st.Size
 			if e.st.Nlink > 1 {
 				seen[e.st.Ino] = true

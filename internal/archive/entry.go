@@ -47,6 +47,7 @@ func (u *unpacker) entry(hdr *tar.Header) error {
 		err = u.makeOther(dir, base, m, func(parent int) error {
 			return unix.Symlinkat(hdr.Linkname, parent, base)
 		})
+		u.result.Bytes += int64(len(hdr.Linkname))
 	case tar.TypeFifo:
 		err = u.makeOther(dir, base, m, func(parent int) error {
 			return unix.Mknodat(parent, base, unix.S_IFIFO|m.mode, 0)

@@ -50,7 +50,7 @@ type UnpackOptions struct {
 
 // Result is what was unpacked.
 type Result struct {
-	Bytes   int64 // of the contents of regular files, hard links counted once
+	Bytes   int64 // of the contents of regular files, hard links counted once, and of the targets of symbolic links
 	Entries int64 // and folders that were only implied
 	Root    bool  // there was an entry for the root itself
 }
