@@ -3,14 +3,10 @@ package server
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/jobengine/engine/engine"
 )
@@ -19,6 +15,9 @@ import (
 // end. Closing while bytes of the client lie unread would reset the connection,
 // and the client could lose output that it has not read yet.
 const lingerTime = time.Second
+
+// stuckTime is how often a client is looked for whose input nobody takes.
+const stuckTime = time.Second
 
 // hijack is a connection that leaves HTTP when its job opens: output one way,
 // standard input the other.
@@ -50,11 +49,11 @@ func (h *hijack) open(tty bool) (engine.Streams, error) {
 	if err != nil {
 		return engine.Streams{}, err
 	}
-	h.conn = conn
 	if _, err := conn.Write(h.head(tty)); err != nil {
 		conn.Close()
 		return engine.Streams{}, err
 	}
+	h.conn = conn
 	stdout, stderr, _ := multiplex(conn, tty)
 	h.stdout = stdout
 	pr, pw := io.Pipe()
@@ -89,46 +88,31 @@ func (h *hijack) head(tty bool) []byte {
 // input and no more than that: output goes on until the client is gone.
 func (h *hijack) pump(from *bufio.Reader, to *io.PipeWriter) {
 	defer close(h.drain)
+	// While nobody takes the input, reading does not tell that the client is gone.
+	var stuck *time.Timer
+	stuck = time.AfterFunc(time.Hour, func() {
+		if hungUp(h.conn) {
+			h.cancel()
+		} else {
+			stuck.Reset(stuckTime)
+		}
+	})
+	stuck.Stop()
 	buf := make([]byte, 32<<10)
 	var err error
 	for err == nil {
 		var n int
 		n, err = from.Read(buf)
 		if n > 0 {
+			stuck.Reset(stuckTime)
 			to.Write(buf[:n]) // fails once the job has ended: what comes then is thrown away
+			stuck.Stop()
 		}
 	}
 	to.Close()
 	if err != io.EOF || awaitHangup(h.conn) {
 		h.cancel()
 	}
-}
-
-// awaitHangup waits until the client has closed both directions, and reports
-// whether it did; false means that it was closed on our side. Over plain TCP the
-// kernel learns of it only by sending something, a keep-alive at least.
-func awaitHangup(conn net.Conn) bool {
-	signs := int16(unix.POLLHUP | unix.POLLERR)
-	if _, ok := conn.(*tls.Conn); ok {
-		signs |= unix.POLLRDHUP // TLS half-closes by an alert: the socket's own end is the whole's
-	}
-	sock, ok := rawConn(conn).(syscall.Conn)
-	if !ok {
-		return false
-	}
-	raw, err := sock.SyscallConn()
-	if err != nil {
-		return false
-	}
-	gone := false
-	// The runtime's poller wakes the function at every change of the socket.
-	raw.Read(func(fd uintptr) bool {
-		p := []unix.PollFd{{Fd: int32(fd), Events: signs}}
-		n, err := unix.Poll(p, 0)
-		gone = err == nil && n > 0 && p[0].Revents&signs != 0
-		return gone
-	})
-	return gone
 }
 
 // finish ends the connection after its job. It returns the error that is still

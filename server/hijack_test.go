@@ -205,13 +205,16 @@ func TestAClientThatIsGoneEndsTheJob(t *testing.T) {
 		"closes":            func(c *rawConnection) { c.Close() },
 		"half-closes first": func(c *rawConnection) { c.CloseWrite(); time.Sleep(time.Millisecond); c.Close() },
 		"after some input":  func(c *rawConnection) { c.send("input"); c.Close() },
+		"after much input":  func(c *rawConnection) { c.send(strings.Repeat("input", 20000)); c.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			opened, ended := make(chan bool), make(chan bool)
 			d := startAttach(t, func(ctx context.Context, job *engine.StreamJob[jobs.AttachOpen], _ jobs.AttachIn) (jobs.AttachOut, error) {
 				job.Open(jobs.AttachOpen{})
 				close(opened)
-				go io.Copy(io.Discard, job.Stdin)
+				if name != "after much input" { // which nobody takes
+					go io.Copy(io.Discard, job.Stdin)
+				}
 				<-ctx.Done()
 				close(ended)
 				return jobs.AttachOut{}, ctx.Err()
@@ -356,4 +359,23 @@ func TestClientsThatComeAndGoLeaveNothing(t *testing.T) {
 	eventually(t, "everything ends", func() bool {
 		return runtime.NumGoroutine() <= before && len(d.eng.Running()) == 1 // serveapi
 	})
+}
+
+func TestAClientThatLeavesBeforeTheAnswerIsNoTrouble(t *testing.T) {
+	asked, left, ended := make(chan bool), make(chan bool), make(chan error)
+	d := startAttach(t, func(_ context.Context, job *engine.StreamJob[jobs.AttachOpen], _ jobs.AttachIn) (jobs.AttachOut, error) {
+		asked <- true
+		<-left
+		err := job.Open(jobs.AttachOpen{Tty: true})
+		ended <- err
+		return jobs.AttachOut{}, err
+	})
+	c := d.dial()
+	c.send(attachRequest("", upgrade))
+	<-asked
+	c.Close()
+	left <- true
+	assert.Check(t, <-ended != nil)
+	assert.Equal(t, d.get("/_ping").StatusCode, 200)
+	eventually(t, "the job ends", func() bool { return len(d.eng.Running()) == 1 })
 }

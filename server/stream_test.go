@@ -283,3 +283,18 @@ func TestAClientThatWaitsForContinueGetsIt(t *testing.T) {
 	assert.Assert(t, strings.HasPrefix(c.head(), "HTTP/1.1 200 OK\r\n"))
 	assert.Assert(t, strings.Contains(c.readAll(), "a tar"))
 }
+
+func TestEventsThatFailSaySoAndBreakOff(t *testing.T) {
+	d := start(t, Options{}, func(eng *engine.Engine) {
+		jobs.Events.Register(eng, func(_ context.Context, job *engine.StreamJob[jobs.EventsOpen], _ jobs.EventsIn) (jobs.EventsOut, error) {
+			job.Open(jobs.EventsOpen{})
+			return jobs.EventsOut{}, errs.Unavailable("too slow")
+		})
+	})
+	resp, err := d.http.Get("http://x/events")
+	assert.NilError(t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	assert.Equal(t, string(body), `{"errorDetail":{"message":"too slow"},"error":"too slow"}`+"\r\n")
+}

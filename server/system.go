@@ -1,7 +1,6 @@
 package server
 
 import (
-	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
@@ -73,9 +72,7 @@ func (s *Server) getEvents(w *response, r *request) error {
 		return engine.Streams{Stdout: eventsFor(r.version, kind, openStream(w, kind))}, nil
 	}, caller(r))
 	if err != nil && w.began && !cancelled(err) {
-		line, _ := json.Marshal(errorBody{err.Error()})
-		w.Write(append(line, '\n'))
-		return nil
+		endProgress(w, err) // and then the stream breaks off: a client must not take it for the end
 	}
 	return err
 }
