@@ -30,10 +30,12 @@ type nextRun struct {
 // seize takes hold of the present run's output as of now, or sees to it that
 // the next run's is opened before its program runs.
 func (a *attachment) seize(ctx context.Context) (*nextRun, error) {
+	// Not cut off by a client that goes: what was half opened could not be closed.
+	ctx = context.WithoutCancel(ctx)
 	n := &nextRun{ct: a.ct, got: make(chan struct{})}
 	var now *Proc
 	now, n.cancel = a.ct.onNextProc(func(p *Proc) {
-		out, err := a.c.runtime.Output(context.WithoutCancel(ctx), a.ct.id)
+		out, err := a.c.runtime.Output(ctx, a.ct.id)
 		n.tell(p, out, err, false)
 	})
 	if now == nil {

@@ -73,7 +73,8 @@ type runFollower struct {
 }
 
 func (c *Containers) follow(ctx context.Context, ct *Container, proc *Proc) (*runFollower, error) {
-	out, err := c.runtime.Output(ctx, ct.id)
+	// Not cut off by a client that goes: what was half opened could not be closed.
+	out, err := c.runtime.Output(context.WithoutCancel(ctx), ct.id)
 	if err != nil {
 		return nil, err
 	}
