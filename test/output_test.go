@@ -4,7 +4,7 @@ package test
 
 import (
 	"fmt"
-	"strings"
+	"os"
 	"sync"
 	"testing"
 
@@ -41,9 +41,16 @@ func TestAttachGivesAllOutputOfAnInteractiveContainer(t *testing.T) {
 	for i := range 20 {
 		name := fmt.Sprint("chat", i)
 		e.must("run", "-d", "-i", "--name", name, "busybox", "sh", "-c", `while read l && [ $l != quit ]; do echo "got $l"; done; echo end; exit 3`)
+		// An open end: dockerd lets a client go whose input has ended.
+		in, typed, err := os.Pipe()
+		assert.NilError(t, err)
+		_, err = typed.WriteString("x\ny\nquit\n")
+		assert.NilError(t, err)
 		cmd := e.Command(e.cli, "attach", name)
-		cmd.Stdin = strings.NewReader("x\ny\nquit\n")
+		cmd.Stdin = in
 		res, err := cmd.Run(t.Context())
+		typed.Close()
+		in.Close()
 		assert.NilError(t, err)
 		assert.Equal(t, res.Code, 3)
 		assert.Equal(t, res.Stdout, "got x\ngot y\nend\n")
