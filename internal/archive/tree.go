@@ -295,6 +295,9 @@ func (t *tree) resolve(path string, links int) (int, error) {
 		return err != nil
 	})
 	dir, missing := strings.Join(parts[:known], "/"), parts[known:]
+	if len(missing) == 0 { // it was made meanwhile
+		return t.resolve(path, links+1)
+	}
 	parent, err := t.openInRoot(dir, unix.O_RDONLY)
 	if err != nil {
 		return -1, &os.PathError{Op: "open folder", Path: dir, Err: err}
