@@ -25,6 +25,7 @@ func (c *Containers) attach(ctx context.Context, job *engine.StreamJob[jobs.Atta
 	if err != nil {
 		return out, err
 	}
+	defer c.hold(ct)()
 	s := ct.Snapshot()
 	switch {
 	case s.State.Restarting:

@@ -25,6 +25,8 @@ type Container struct {
 	onProc  map[int]func(*Proc)
 	lastKey int
 	kept    int           // AutoRemove is put off while it is above 0
+	held    int           // readers of the log; its folder stays while it is above 0
+	orphan  bool          // the container is gone, the last reader removes the folder
 	pause   time.Duration // before the last restart by policy
 }
 

@@ -180,7 +180,7 @@ func (c *Containers) unbuild(ctx context.Context, id string, cause error) error 
 	for _, step := range []func() error{
 		func() error { return durable.Remove(c.fsys, c.recordPath(id)) },
 		func() error { return c.graph.Remove(ctx, id) },
-		func() error { return c.removeFiles(id, false) },
+		func() error { return c.removeFiles(id) },
 	} {
 		if err := step(); err != nil && !isNotExist(err) {
 			c.log.Errorf("container %s was not made, and what there is of it is removed at the next start: %v", id, err)

@@ -399,3 +399,37 @@ func mustFind(t *testing.T, w *world, name string) *Container {
 	assert.NilError(t, err)
 	return ct
 }
+
+func TestALogIsKeptForAReaderOfARemovedContainer(t *testing.T) {
+	w := newWorld(t)
+	id := w.mustCreate(t, "xx", autoRemove)
+	release := w.hold(mustFind(t, w, "xx"))
+	log := w.snapshot(t, "xx").LogPath
+	assert.NilError(t, os.WriteFile(log, []byte("line"), 0o640))
+	w.mustStart(t, "xx")
+	w.runtime.exit(id, 0)
+	_, err := w.wait("xx", container.WaitConditionRemoved)
+	assert.Assert(t, err == nil || errdefs.IsNotFound(err))
+	w.mustCreate(t, "xx") // the name is free
+	text, err := os.ReadFile(log)
+	assert.NilError(t, err)
+	assert.Equal(t, string(text), "line")
+	release()
+	release()
+	_, err = os.Stat(w.path(id))
+	assert.Assert(t, os.IsNotExist(err))
+}
+
+func TestWhatAReaderHoldsIsGoneAfterAReboot(t *testing.T) {
+	w := newWorld(t)
+	id := w.mustCreate(t, "xx")
+	w.hold(mustFind(t, w, "xx"))
+	_, err := jobs.Rm.Run(ctx, w.eng, jobs.RmIn{Container: "xx"})
+	assert.NilError(t, err)
+	_, err = os.Stat(w.path(id))
+	assert.NilError(t, err)
+	w.reopen(t)
+	assert.Equal(t, len(w.List()), 0)
+	_, err = os.Stat(w.path(id))
+	assert.Assert(t, os.IsNotExist(err))
+}

@@ -24,6 +24,7 @@ func (c *Containers) logs(ctx context.Context, job *engine.StreamJob[jobs.LogsOp
 	if err != nil {
 		return out, err
 	}
+	defer c.hold(ct)()
 	s := ct.Snapshot()
 	open, err := c.logOpener(s)
 	if err != nil {

@@ -157,7 +157,7 @@ func (c *Containers) removeHalfMade(ctx context.Context) {
 			c.log.Errorf("half-made container %s: layer: %v", id, err)
 			continue
 		}
-		if err := c.removeFiles(id, false); err != nil {
+		if err := c.removeFiles(id); err != nil {
 			c.log.Errorf("half-made container %s: folder: %v", id, err)
 		}
 	}

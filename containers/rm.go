@@ -92,8 +92,14 @@ func (c *Containers) finishRemoval(ctx context.Context, ct *Container) error {
 	if err := c.graph.Remove(ctx, ct.id); err != nil {
 		return fmt.Errorf("unable to remove filesystem: %w", err)
 	}
-	if err := c.removeFiles(ct.id, !s.damaged && !s.HostConfig.AutoRemove); err != nil {
-		return fmt.Errorf("unable to remove its folder: %w", err)
+	// Without its record the container is no more: the next boot would remove the rest.
+	if err := c.removeRecord(ct.id, s.damaged || !s.HostConfig.AutoRemove); err != nil {
+		return fmt.Errorf("unable to remove its record: %w", err)
+	}
+	if !ct.abandon() {
+		if err := c.removeFiles(ct.id); err != nil {
+			return fmt.Errorf("unable to remove its folder: %w", err)
+		}
 	}
 	ct.endProc()
 	c.forgetExecs(ct)

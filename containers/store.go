@@ -3,7 +3,6 @@ package containers
 import (
 	"errors"
 	"io/fs"
-	"path/filepath"
 
 	"github.com/moby/moby/api/types/container"
 
@@ -140,10 +139,19 @@ func damaged(id string, err error) *Snapshot {
 	}
 }
 
-// removeFiles deletes the folder of a container, its record first of all.
-func (c *Containers) removeFiles(id string, synced bool) error {
+// removeRecord deletes the record of a container.
+func (c *Containers) removeRecord(id string, synced bool) error {
 	if synced {
-		return durable.RemoveTree(c.fsys, filepath.Join(c.dir, id))
+		return durable.Remove(c.fsys, c.recordPath(id))
 	}
-	return durable.RemoveTreeUnsynced(c.fsys, filepath.Join(c.dir, id))
+	if err := c.fsys.Remove(c.recordPath(id)); err != nil && !isNotExist(err) {
+		return err
+	}
+	return nil
+}
+
+// removeFiles deletes the folder of a container that has no record. If a power
+// cut brings it back, the next boot removes it.
+func (c *Containers) removeFiles(id string) error {
+	return durable.RemoveTreeUnsynced(c.fsys, c.path(id))
 }
