@@ -13,13 +13,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/moby/profiles/seccomp"
 	runc "github.com/opencontainers/runc/libcontainer/seccomp"
 	"github.com/opencontainers/runc/libcontainer/specconv"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	libseccomp "github.com/seccomp/libseccomp-golang"
 	"gotest.tools/v3/assert"
 
+	"github.com/jobengine/engine/containers/spec"
 	"github.com/jobengine/engine/internal/caps"
 )
 
@@ -90,7 +90,7 @@ func exportFilter(name string) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	profile, err := seccomp.GetDefaultProfile(&specs.Spec{Process: &specs.Process{
+	profile, err := spec.DefaultSeccomp(&specs.Spec{Process: &specs.Process{
 		Capabilities: &specs.LinuxCapabilities{Bounding: capabilitySets[name]},
 	}})
 	if err != nil {

@@ -88,5 +88,5 @@ func (in *Input) seccomp(s *specs.Spec) (*specs.LinuxSeccomp, error) {
 	if in.HostConfig.Privileged {
 		return nil, nil
 	}
-	return seccomp.GetDefaultProfile(s)
+	return DefaultSeccomp(s)
 }
