@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
@@ -34,8 +35,9 @@ type Spool struct {
 	fs      durable.FS
 	dir     string
 	members map[string]member
-	files   int            // so far
-	uses    map[string]int // of each file that is a layer
+	files   int // so far
+	mu      sync.Mutex
+	uses    map[string]int // of each file that is a layer; guarded by mu once images are given out
 }
 
 // member is a file of the archive, or a link to another one.
@@ -213,9 +215,13 @@ func (sp *Spool) read(name string, maxBytes int64) ([]byte, error) {
 // open gives a member to be read.
 func (sp *Spool) open(m member) (io.ReadCloser, error) { return sp.fs.Open(m.file) }
 
-// unuse removes a file with its last use. Layers are given up one after another.
+// unuse removes a file with its last use.
 func (sp *Spool) unuse(m member) {
-	if sp.uses[m.file]--; sp.uses[m.file] == 0 {
+	sp.mu.Lock()
+	sp.uses[m.file]--
+	unused := sp.uses[m.file] == 0
+	sp.mu.Unlock()
+	if unused {
 		_ = sp.fs.Remove(m.file) // or Close does
 	}
 }

@@ -24,9 +24,10 @@ type Source struct {
 	// layer is not there yet, perhaps more than once, and perhaps for several
 	// layers at the same time.
 	Open func(ctx context.Context) (io.ReadCloser, error)
-	// Done, if not nil, is called at most once, when Open will not be called
-	// any more: what it reads from need not be kept, nor be written to the
-	// disk along with the layer.
+	// Done, if not nil, is called at most once, when the layer is unpacked and
+	// Open will not be called any more: what it reads from need not be kept,
+	// nor be written to the disk along with the layer. Perhaps for several
+	// layers at the same time.
 	Done func()
 }
 
@@ -82,6 +83,7 @@ type step struct {
 	have   bool          // it is published, and now leased
 	flight *flight       // otherwise
 	mine   bool          // this Unpack is to fill it
+	once   bool          // and will not have to begin again
 	below  string        // graph id of the layer below
 	parent digest.Digest // its chain id
 }
@@ -169,6 +171,11 @@ func (s *Store) plan(sources []Source, chain []digest.Digest) []*step {
 		st.flight = fl
 		below, parent = fl.graphID, fl
 	}
+	// Only the failure of somebody else makes an Unpack begin again.
+	once := !slices.ContainsFunc(steps, func(st *step) bool { return st.flight != nil && !st.mine })
+	for _, st := range steps {
+		st.once = once
+	}
 	return steps
 }
 
@@ -211,14 +218,6 @@ func (s *Store) fillAll(ctx context.Context, steps []*step) error {
 // syncAll makes the filled layers durable, all at once: the file system does it
 // in one go.
 func (s *Store) syncAll(ctx context.Context, steps []*step) error {
-	if !slices.ContainsFunc(steps, func(st *step) bool { return st.flight != nil && !st.mine }) {
-		// Nobody else's failure can make us begin again.
-		for _, st := range steps {
-			if st.source.Done != nil {
-				st.source.Done()
-			}
-		}
-	}
 	var g errgroup.Group
 	for _, st := range steps {
 		if st.mine {
@@ -272,6 +271,9 @@ func (s *Store) fill(ctx context.Context, st *step) error {
 		return errs.Invalid("invalid diffID for layer %d: expected %q, got %q", st.index, want, have)
 	}
 	st.flight.size = size
+	if st.once && st.source.Done != nil {
+		st.source.Done()
+	}
 	return nil
 }
 
