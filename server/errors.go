@@ -45,6 +45,8 @@ func status(err error) int {
 		return http.StatusRequestEntityTooLarge
 	case errdefs.IsResourceExhausted(err):
 		return http.StatusTooManyRequests
+	case cancelled(err), errors.Is(err, context.DeadlineExceeded):
+		return http.StatusServiceUnavailable // the engine is stopping, or somebody stopped the job
 	}
 	return http.StatusInternalServerError
 }

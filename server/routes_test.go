@@ -138,6 +138,8 @@ func TestEveryClassOfErrorHasItsStatus(t *testing.T) {
 		assert.Equal(t, a.StatusCode, want)
 		assert.Equal(t, a.body, `{"message":"`+fail.Error()+`"}`+"\n") // and no \u003c
 	}
+	fail = context.Canceled
+	assert.Equal(t, d.get("/containers/web/json").StatusCode, 503)
 	fail = errs.NotModified("already so")
 	a := d.get("/containers/web/json")
 	assert.Equal(t, a.StatusCode, 304)
