@@ -104,10 +104,10 @@ func (c *Containers) finishRemoval(ctx context.Context, ct *Container) error {
 	ct.endProc()
 	c.forgetExecs(ct)
 	c.index.remove(ct)
-	s = ct.update(func(s *Snapshot) {
+	ct.update(func(s *Snapshot) {
 		s.State.Removed, s.State.Running, s.State.Paused = true, false, false
+		c.event(s, events.ActionDestroy) // told before anybody who waits can tell the next thing
 	})
-	c.event(s, events.ActionDestroy)
 	return nil
 }
 
