@@ -1,8 +1,23 @@
 package spec
 
-// MaskedPaths are hidden from containers: what moby 28 and podman 5 hide.
-// Absent ones are passed over.
-func MaskedPaths() []string {
+import (
+	"path/filepath"
+	"slices"
+	"sync"
+)
+
+// thermal tells how hot each processor is, which tells what others compute
+// (GHSA-6fw5-f8r9-fgfm). Virtual machines have none of them.
+var thermal = sync.OnceValue(func() []string {
+	found, _ := filepath.Glob("/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle")
+	return found
+})
+
+// MaskedPaths are hidden from containers of this host: what moby 28 and podman 5
+// hide. Absent ones are passed over.
+func MaskedPaths() []string { return slices.Concat(maskedEverywhere(), thermal()) }
+
+func maskedEverywhere() []string {
 	return []string{
 		"/proc/asound",
 		"/proc/acpi",

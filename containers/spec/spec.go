@@ -36,7 +36,7 @@ func Make(in Input) (*specs.Spec, error) {
 			Namespaces:        in.namespaces(),
 			Devices:           in.deviceNodes(),
 			Sysctl:            in.sysctls(),
-			MaskedPaths:       MaskedPaths(),
+			MaskedPaths:       maskedEverywhere(),
 			ReadonlyPaths:     ReadonlyPaths(),
 			RootfsPropagation: in.rootfsPropagation(),
 		},
