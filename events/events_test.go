@@ -20,9 +20,6 @@ import (
 	"github.com/jobengine/engine/jobs"
 )
 
-// patience is how long a test waits for what must happen.
-const patience = 20 * time.Second
-
 // listener is a run of the events job.
 type listener struct {
 	t      *testing.T

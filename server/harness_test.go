@@ -2,7 +2,6 @@ package server
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -37,7 +36,6 @@ type testDaemon struct {
 	srv  *Server
 	sock string
 	http *http.Client
-	logs *bytes.Buffer
 }
 
 func start(t *testing.T, opts Options, install func(eng *engine.Engine)) *testDaemon {

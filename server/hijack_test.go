@@ -246,8 +246,6 @@ func TestAClientWithoutInputIsNotTakenForGone(t *testing.T) {
 	assert.Equal(t, c.readAll(), "still here")
 }
 
-type execStartFunc = engine.StreamFunc[jobs.ExecStartIn, jobs.ExecStartOpen, jobs.ExecStartOut]
-
 func TestExecStartTakesItsBodyAndThenTheConnection(t *testing.T) {
 	var got jobs.ExecStartIn
 	d := start(t, Options{}, func(eng *engine.Engine) {
