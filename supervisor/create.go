@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -47,6 +48,9 @@ func (s *supervisor) create(q protocol.Create) (reply, error) {
 	defer c.mu.Unlock()
 	if c.state.Create.Op != q.Op || c.pidfd == nil {
 		return reply{}, execdriver.ErrExists
+	}
+	if q.Tty && c.tty == nil {
+		return reply{}, errors.New("the supervisor was restarted while it made the container's terminal")
 	}
 	files := []*os.File{c.pidfd}
 	if c.tty != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	"github.com/jobengine/engine/execdriver"
@@ -40,10 +41,15 @@ func (s *supervisor) delete(q protocol.Target) (reply, error) {
 	}
 	if !c.isEnded() {
 		// First the end, so that the exit is told as one by SIGKILL and the output is complete.
-		if err := c.driver.Signal(context.Background(), c.id, syscall.SIGKILL); err != nil && !errors.Is(err, execdriver.ErrNotRunning) {
+		err := c.driver.Signal(context.Background(), c.id, syscall.SIGKILL)
+		if err != nil && !errors.Is(err, execdriver.ErrNotRunning) && !errors.Is(err, execdriver.ErrNotFound) {
 			return reply{}, err
 		}
 		<-c.ended
+	}
+	// This comes first: whatever a successor finds without a state, it removes.
+	if err := os.Remove(filepath.Join(c.dir, "state.json")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return reply{}, err
 	}
 	if err := c.driver.Delete(context.Background(), c.id); err != nil {
 		return reply{}, err

@@ -16,6 +16,7 @@ func (s *supervisor) exec(q protocol.Exec, files []*os.File) (reply, error) {
 	if q.Process == nil || !validID(q.ExecID) {
 		return reply{}, fmt.Errorf("exec needs a process and an id: %w", protocol.ErrInvalid)
 	}
+	s.warmer.warm()
 	stdio, err := execStdio(q, files)
 	if err != nil {
 		return reply{}, err

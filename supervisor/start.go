@@ -24,6 +24,9 @@ func (s *supervisor) start(q protocol.Start) (reply, error) {
 		return reply{}, nil
 	case released:
 		return reply{}, fmt.Errorf("the container has been started: %w", execdriver.ErrExists)
+	case c.isEnded() && st.Started:
+		// Whether the user's program ever ran, nobody knows.
+		return reply{}, fmt.Errorf("the supervisor died while it started the container, which has ended: %w", execdriver.ErrNotRunning)
 	case c.isEnded():
 		return reply{}, execdriver.ErrNotRunning
 	}

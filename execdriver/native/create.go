@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -29,14 +30,22 @@ func (d *Driver) Create(_ context.Context, id string, b execdriver.Bundle, stdio
 	if err != nil {
 		return none, err
 	}
+	if _, err := os.Stat(d.dir(id)); err == nil {
+		return none, execdriver.ErrExists
+	}
+	if err := d.beginHalf(id, config.Cgroups); err != nil {
+		return none, err
+	}
 	c, err := libcontainer.Create(d.stateDir, id, config)
 	if err != nil {
+		d.endHalf(id)
 		return none, classify(err)
 	}
 	undo := func() {
 		// Start's own undo has killed the process; an error here would hide the real one.
 		_ = settle(c.Destroy)
 		_ = os.RemoveAll(d.dir(id))
+		d.endHalf(id)
 	}
 	p, err := process(spec.Process, stdio)
 	if err != nil {
@@ -55,6 +64,7 @@ func (d *Driver) Create(_ context.Context, id string, b execdriver.Bundle, stdio
 			d.mu.Lock()
 			d.created[id] = c
 			d.mu.Unlock()
+			d.endHalf(id)
 			return execdriver.Process{Pid: r.Pid, PidFD: fd}, nil
 		}
 	}
@@ -82,14 +92,34 @@ func (d *Driver) Start(_ context.Context, id string) error {
 		if c, err = d.load(id); err != nil {
 			return err
 		}
-		// A second Start would find no fifo; libcontainer's text for it says nothing.
-		if status, err := c.Status(); err != nil {
-			return err
-		} else if status != libcontainer.Created {
+		// Another process may have released it, and may have died before it
+		// removed the FIFO. libcontainer's Exec would wait for ever then.
+		if !d.waits(id, r.Pid) {
+			_ = os.Remove(d.execFIFO(id))
 			return nil
 		}
 	}
 	return classify(c.Exec())
+}
+
+// execFIFO is where a created container's first process waits to be released.
+func (d *Driver) execFIFO(id string) string { return filepath.Join(d.dir(id), "exec.fifo") }
+
+// waits says whether the first process is still libcontainer's init: that holds
+// the FIFO open, and closes it just before it becomes the user's program.
+func (d *Driver) waits(id string, pid int) bool {
+	fifo, err := os.Stat(d.execFIFO(id))
+	if err != nil {
+		return false
+	}
+	fds := fmt.Sprintf("/proc/%d/fd", pid)
+	entries, _ := os.ReadDir(fds)
+	for _, e := range entries {
+		if f, err := os.Stat(filepath.Join(fds, e.Name())); err == nil && os.SameFile(f, fifo) {
+			return true
+		}
+	}
+	return false
 }
 
 // configure turns the spec into libcontainer's configuration.

@@ -25,6 +25,9 @@ func (d *Driver) Delete(_ context.Context, id string) error {
 		c, err = d.load(id)
 		if errors.Is(err, execdriver.ErrNotFound) {
 			// Nothing, or what a killed Create left before it had a cgroup or a process.
+			if err := d.removeHalf(id); err != nil {
+				return err
+			}
 			return os.RemoveAll(d.dir(id))
 		} else if err != nil {
 			return err
@@ -36,7 +39,7 @@ func (d *Driver) Delete(_ context.Context, id string) error {
 	if err := settle(c.Destroy); err != nil {
 		return fmt.Errorf("free container %s: %w", id, err)
 	}
-	return nil
+	return d.removeHalf(id)
 }
 
 // kill ends the first process and, where it is alone in its pid namespace, all others.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,7 +36,7 @@ func New(o execdriver.Options) (execdriver.Driver, error) {
 	if os.Geteuid() != 0 {
 		return nil, fmt.Errorf("native: must be root")
 	}
-	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(o.StateDir, halfDir), 0o700); err != nil {
 		return nil, err
 	}
 	return &Driver{stateDir: o.StateDir, created: map[string]*libcontainer.Container{}}, nil
@@ -48,9 +49,13 @@ func (d *Driver) List(context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	halves, err := os.ReadDir(filepath.Join(d.stateDir, halfDir))
+	if err != nil {
+		return nil, err
+	}
 	var ids []string
-	for _, e := range entries {
-		if e.IsDir() {
+	for _, e := range append(entries, halves...) {
+		if e.Name() != halfDir && !slices.Contains(ids, e.Name()) {
 			ids = append(ids, e.Name())
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 
+	"github.com/jobengine/engine/execdriver"
 	"github.com/jobengine/engine/supervisor/protocol"
 )
 
@@ -135,7 +136,7 @@ func (c *Client) call(ctx context.Context, op string, in, out any, files ...*os.
 	if err != nil {
 		return nil, err
 	}
-	for {
+	for attempt := 1; ; attempt++ {
 		l, err := c.current(ctx)
 		if err != nil {
 			return nil, err
@@ -150,6 +151,11 @@ func (c *Client) call(ctx context.Context, op string, in, out any, files ...*os.
 		}
 		if a.Error != nil {
 			protocol.CloseAll(a.files)
+			if attempt > 1 && op == protocol.OpSignal && errors.Is(a.Error, execdriver.ErrNotRunning) {
+				// The supervisor may have died after it had sent the signal. In
+				// any case the process is gone.
+				return nil, nil
+			}
 			return nil, a.Error
 		}
 		if out != nil {

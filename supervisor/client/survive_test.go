@@ -9,7 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -18,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
 
+	"github.com/jobengine/engine/execdriver"
 	"github.com/jobengine/engine/execdriver/exectest"
 	"github.com/jobengine/engine/supervisor/client"
 	"github.com/jobengine/engine/supervisor/protocol"
@@ -158,6 +161,119 @@ func TestKilledSupervisorLosesAndDoublesNothing(t *testing.T) {
 			assert.Assert(t, text[0] == want.String() && text[1] == want.String(), "an attached reader got something else")
 		}
 	})
+}
+
+// TestKilledSupervisorUnderFlood: as fast as containers can print, and rotated.
+func TestKilledSupervisorUnderFlood(t *testing.T) {
+	drivers(t, func(t *testing.T, b *bench, driver string) {
+		const lines = 1_500_000
+		for i := range 2 {
+			q := b.request(fmt.Sprint("c", i), driver)
+			q.Log.MaxSizeBytes, q.Log.MaxFiles = int64(i)*10_000_000, 1000
+			b.run(q, exectest.Script(fmt.Sprintf("seq 1 %d", lines), "exit 6")...)
+		}
+		for range 5 {
+			time.Sleep(time.Duration(50+rand.IntN(200)) * time.Millisecond)
+			pid := b.Hello().Pid
+			b.kill()
+			for b.Hello().Pid == pid || b.Hello().Pid == 0 {
+				time.Sleep(time.Millisecond)
+				assert.NilError(t, b.ctx.Err())
+			}
+		}
+		for i := range 2 {
+			id := fmt.Sprint("c", i)
+			e := b.exit(id, "")
+			assert.Equal(t, e.ExitCode, 6, "%s", e.Error)
+			wantNumbers(t, records(t, rotated(t, b.logPath(id))...), "stdout", lines)
+		}
+	})
+}
+
+// TestKilledSupervisorWhileContainersStart: what was acknowledged is there, the
+// rest is repeated by the client, and nothing is left over.
+func TestKilledSupervisorWhileContainersStart(t *testing.T) {
+	drivers(t, func(t *testing.T, b *bench, driver string) {
+		stop := make(chan struct{})
+		var killer, all sync.WaitGroup
+		killer.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(time.Duration(30+rand.IntN(150)) * time.Millisecond):
+					if pid := b.Hello().Pid; pid != 0 {
+						_ = syscall.Kill(pid, syscall.SIGKILL)
+					}
+				}
+			}
+		})
+		for i := range 4 {
+			all.Go(func() {
+				for n := range 10 {
+					id := fmt.Sprintf("c%d-%d", i, n)
+					q := b.request(id, driver)
+					b.writeBundle(q, exectest.Script("echo out", "trap 'exit 3' TERM", "echo ready", "while :; do sleep 0.01; done")...)
+					p, err := b.Create(b.ctx, q)
+					if !assert.Check(t, err, "create") {
+						return
+					}
+					p.PidFD.Close()
+					out, err := b.Output(b.ctx, id)
+					if !assert.Check(t, err, "output") {
+						return
+					}
+					if err := b.Start(b.ctx, id); errors.Is(err, execdriver.ErrNotRunning) {
+						// Killed after it had opened libcontainer's FIFO, before
+						// init could write to it: then init gives up.
+						out.Close()
+						assert.Check(t, b.Delete(b.ctx, id), "delete")
+						continue
+					} else if !assert.Check(t, err, "start") {
+						return
+					}
+					await(t, b.ctx, out, "ready")
+					x, err := b.Exec(b.ctx, protocol.Exec{Container: id, ExecID: "x", Process: b.process(exectest.Script("exit 4")...)}, client.Stdio{})
+					if !assert.Check(t, err, "exec") {
+						return
+					}
+					x.PidFD.Close()
+					e := b.exit(id, "x")
+					assert.Check(t, e.ExitCode == 4 || e.ExitCode == 255 && e.Error != "", "%+v", e)
+					assert.Check(t, b.Signal(b.ctx, id, syscall.SIGTERM), "signal")
+					e = b.exit(id, "")
+					assert.Check(t, e.ExitCode == 3, "%+v", e)
+					got := all2(b, out)
+					assert.Check(t, got[0] == "out\nready\n", "%q", got)
+					out.Close()
+					assert.Check(t, b.Delete(b.ctx, id), "delete")
+				}
+			})
+		}
+		all.Wait()
+		close(stop)
+		killer.Wait()
+		list, err := b.List(b.ctx)
+		assert.NilError(t, err)
+		assert.Equal(t, len(list), 0)
+		for _, pattern := range []string{"containers/*", "fake/*", "native/*", "native/.half/*"} {
+			left, err := filepath.Glob(filepath.Join(b.root, pattern))
+			assert.NilError(t, err)
+			left = slices.DeleteFunc(left, func(path string) bool { return filepath.Base(path) == ".half" })
+			assert.Equal(t, len(left), 0, "%v", left)
+		}
+	})
+}
+
+func all2(b *bench, out *client.Output) (got [spool.Streams]string) {
+	err := out.Copy(b.ctx, [spool.Streams]int64{}, func(s spool.Stream, p []byte) error {
+		got[s] += string(p)
+		return nil
+	})
+	if err != nil {
+		got[0] += err.Error()
+	}
+	return got
 }
 
 // rotated gives a log's files, oldest first.
