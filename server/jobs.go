@@ -78,8 +78,8 @@ func (s *Server) postJob(w *response, r *request) error {
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(result)+1))
 	w.WriteHeader(http.StatusOK)
-	_, err = w.Write(append(result, '\n'))
-	return ignoreGone(err)
+	w.Write(append(result, '\n'))
+	return nil
 }
 
 func (s *Server) runNamed(w *response, r *request, name string, opts []engine.RunOption) ([]byte, error) {

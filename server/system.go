@@ -29,8 +29,8 @@ func (s *Server) ping(w *response, r *request) error {
 		h.Set("Content-Length", "0")
 		return noContent(w, http.StatusOK)
 	}
-	_, err := io.WriteString(w, "OK")
-	return ignoreGone(err)
+	io.WriteString(w, "OK")
+	return nil
 }
 
 func (s *Server) getVersion(w *response, r *request) error {
