@@ -5,7 +5,9 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -87,10 +89,52 @@ func TestLinksInTheDocsLeadSomewhere(t *testing.T) {
 		if i := strings.LastIndexByte(page, '/'); i >= 0 {
 			dir = page[:i+1]
 		}
-		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+		code := regexp.MustCompile("(?m)^    .*$")
+		for _, m := range link.FindAllStringSubmatch(code.ReplaceAllString(string(text), ""), -1) {
 			if _, err := os.Stat(dir + m[1]); err != nil {
 				t.Errorf("%s: %v", page, err)
 			}
 		}
+	}
+}
+
+func TestEveryFeatureNamesATestThatExists(t *testing.T) {
+	text, err := os.ReadFile("docs/FEATURES.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := map[string]bool{}
+	define := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	err = filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		for _, m := range define.FindAllSubmatch(source, -1) {
+			there[string(m[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for _, line := range strings.Split(string(text), "\n") {
+		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| capability") {
+			continue
+		}
+		rows++
+		named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(line, -1)
+		if len(named) == 0 && !strings.Contains(line, "parity") {
+			t.Errorf("no test is named: %s", line)
+		}
+		for _, m := range named {
+			if !there[m[1]] {
+				t.Errorf("there is no test %s: %s", m[1], line)
+			}
+		}
+	}
+	if rows < 40 {
+		t.Errorf("only %d rows were found", rows)
 	}
 }
