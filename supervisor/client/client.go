@@ -142,7 +142,9 @@ func (c *Client) stayLinked(l *link) {
 			c.mu.Lock()
 			c.problem = err
 			c.mu.Unlock()
-			c.o.Log("supervisor: %v", err)
+			if pause > 50*time.Millisecond { // before, it may be the dying one's socket
+				c.o.Log("supervisor: %v", err)
+			}
 			select {
 			case <-time.After(pause):
 			case <-c.ending.Done():

@@ -213,7 +213,8 @@ func TestKilledSupervisorWhileContainersStart(t *testing.T) {
 				for n := range 10 {
 					id := fmt.Sprintf("c%d-%d", i, n)
 					q := b.request(id, driver)
-					b.writeBundle(q, exectest.Script("echo out", "trap 'exit 3' TERM", "echo ready", "while :; do sleep 0.01; done")...)
+					spec := exectest.Spec(b.rootfs, exectest.Script("echo out", "trap 'exit 3' TERM", "echo ready", "while :; do sleep 0.01; done")...)
+					exectest.WriteBundle(t, q.BundleDir, spec)
 					p, err := b.Create(b.ctx, q)
 					if !assert.Check(t, err, "create") {
 						return
@@ -247,6 +248,7 @@ func TestKilledSupervisorWhileContainersStart(t *testing.T) {
 					assert.Check(t, got[0] == "out\nready\n", "%q", got)
 					out.Close()
 					assert.Check(t, b.Delete(b.ctx, id), "delete")
+					assert.Check(t, noCgroup(spec.Linux.CgroupsPath), id)
 				}
 			})
 		}
@@ -263,6 +265,16 @@ func TestKilledSupervisorWhileContainersStart(t *testing.T) {
 			assert.Equal(t, len(left), 0, "%v", left)
 		}
 	})
+}
+
+// noCgroup is an error if a cgroup of this path exists in any hierarchy.
+func noCgroup(path string) error {
+	for _, pattern := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
+		if left, err := filepath.Glob(pattern + path); err != nil || len(left) > 0 {
+			return fmt.Errorf("cgroups are left: %v %v", left, err)
+		}
+	}
+	return nil
 }
 
 func all2(b *bench, out *client.Output) (got [spool.Streams]string) {
