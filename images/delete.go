@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/image"
 	"github.com/opencontainers/go-digest"
@@ -14,6 +13,7 @@ import (
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/images/store"
 	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/internal/reference"
 	"github.com/jobengine/engine/jobs"
 )
 

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types/image"
 	"github.com/opencontainers/go-digest"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/jobengine/engine/images/store"
 	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/internal/filters"
+	"github.com/jobengine/engine/internal/reference"
 	"github.com/jobengine/engine/jobs"
 )
 

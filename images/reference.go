@@ -3,11 +3,11 @@ package images
 import (
 	"strings"
 
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/jobengine/engine/images/store"
 	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/internal/reference"
 )
 
 // find gives the image that a client means: by reference, by id, by a unique

@@ -11,11 +11,11 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/internal/reference"
 	"github.com/jobengine/engine/internal/strictjson"
 )
 

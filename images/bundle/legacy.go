@@ -10,11 +10,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/jobengine/engine/internal/archive"
 	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/internal/reference"
 	"github.com/jobengine/engine/internal/strictjson"
 )
 

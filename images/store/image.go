@@ -7,11 +7,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/distribution/reference"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/internal/reference"
 	"github.com/jobengine/engine/internal/strictjson"
 )
 
