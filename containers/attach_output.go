@@ -16,10 +16,10 @@ type outputCopy struct {
 	w   [2]io.Writer // nil: not wanted
 	off [2]int64     // what comes next of each stream
 
-	// check is a commit that is not after off: where to find the rest in the log.
-	check Commit
-	open  driver.Open // of the log; nil if there is none to be read
-	path  string
+	open driver.Open // of the log; nil if there is none to be read
+	path string
+
+	check Commit // not after off: where to find the rest in the log
 }
 
 // errClientGone: writing to the client failed, whatever the reason.
@@ -101,36 +101,36 @@ func (o *outputCopy) remember(c Commit) {
 // catchUp goes on from the log until the runtime has again what comes next.
 func (o *outputCopy) catchUp(leave context.Context) error {
 	if o.open == nil || o.check.Log.File == 0 {
-		return o.skip()
+		o.skip()
+		return nil
 	}
-	f := newCatchUp(o.out)
-	r, err := o.open(o.path, driver.ReadOptions{Tail: -1, From: o.check.Log, Follow: f})
+	to := newCatchUp(o.out)
+	r, err := o.open(o.path, driver.ReadOptions{Tail: -1, From: o.check.Log, Follow: to})
 	if errors.Is(err, driver.ErrGone) {
-		return o.skip()
+		o.skip()
+		return nil
 	}
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	// What the client has had since the commit is in the log once more.
-	had := [2]int64{o.off[0] - o.check.Offset[0], o.off[1] - o.check.Offset[1]}
+	return o.readRest(leave, r, to)
+}
+
+// readRest gives the client what the log has beyond what it has had. What it has
+// had since the commit is in the log once more.
+func (o *outputCopy) readRest(leave context.Context, r driver.Reader, to *catchUp) error {
+	at := o.check.Offset
 	for {
 		e, err := r.Next(leave)
 		if leave.Err() != nil {
 			return nil
 		}
 		if errors.Is(err, errCaughtUp) {
-			before := o.off
-			o.off, o.check = f.at.Offset, f.at
-			switch {
-			case o.kept():
-				return nil
-			case o.off == before:
-				return o.skip() // the log has no more, and never will
+			at, o.off, o.check = to.at.Offset, to.at.Offset, to.at
+			if o.lags() {
+				continue // the container was faster
 			}
-			continue // the container was faster
-		}
-		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
@@ -140,37 +140,41 @@ func (o *outputCopy) catchUp(leave context.Context) error {
 		if e.Stream == driver.Stderr {
 			s = Stderr
 		}
-		line := e.Line
-		if skip := min(had[s], int64(len(line))); skip > 0 {
-			had[s] -= skip
-			line = line[skip:]
-		}
-		if o.w[s] == nil || len(line) == 0 {
+		if o.w[s] == nil {
 			continue
 		}
+		line, begin := e.Line, at[s]
+		at[s] += int64(len(line))
+		if at[s] <= o.off[s] {
+			continue
+		}
+		if had := o.off[s] - begin; had > 0 {
+			line = line[had:]
+		}
+		o.off[s] = at[s]
 		if _, err := o.w[s].Write(line); err != nil {
 			return errClientGone
 		}
 	}
 }
 
-func (o *outputCopy) kept() bool {
+// lags tells whether what comes next is not kept any more.
+func (o *outputCopy) lags() bool {
 	for _, s := range []Stream{Stdout, Stderr} {
 		if o.w[s] != nil && o.out.FirstKept(s) > o.off[s] {
-			return false
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 // skip goes on with the oldest output that there is: without a log, or after
 // its rotation has removed the rest, what lies between is lost for this client.
-func (o *outputCopy) skip() error {
+func (o *outputCopy) skip() {
 	for _, s := range []Stream{Stdout, Stderr} {
 		o.off[s] = max(o.off[s], o.out.FirstKept(s))
 	}
 	o.check = Commit{}
-	return nil
 }
 
 // errCaughtUp ends the reading of a log at the last commit.

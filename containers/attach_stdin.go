@@ -20,8 +20,8 @@ func (a *attachment) openStdin(ctx context.Context) (*os.File, error) {
 }
 
 // copyStdin gives the container what the client types. The end of it is the end
-// of the container's own input if the container was made for one client; else,
-// as with docker, the client leaves.
+// of the container's own input if the container was made for one client; else
+// the client may listen on. A terminal's input can't end, so there the client leaves.
 func (a *attachment) copyStdin(ctx context.Context, to *os.File, from io.Reader, leave func()) {
 	if a.s.Config.Tty {
 		from = detachkeys.NewReader(from, a.keys)
@@ -35,12 +35,12 @@ func (a *attachment) copyStdin(ctx context.Context, to *os.File, from io.Reader,
 		// The session or the container has ended. Reading goes on, so that the
 		// client's end is noticed.
 		_, _ = io.Copy(io.Discard, from)
-	case a.s.Config.StdinOnce && !a.s.Config.Tty:
+	case a.s.Config.Tty:
+		leave()
+	case a.s.Config.StdinOnce:
 		to.Close()
 		if err := a.c.runtime.CloseStdin(context.WithoutCancel(ctx), a.ct.id); err != nil && !errors.Is(err, ErrAbsent) && !errors.Is(err, ErrNotRunning) {
 			a.c.log.Errorf("container %s: close stdin: %v", a.ct.id, err)
 		}
-	default:
-		leave()
 	}
 }

@@ -227,7 +227,7 @@ func TestStdinOfOneClientEndsWithIt(t *testing.T) {
 	assert.Equal(t, cl.stdout(), "answer\n")
 }
 
-func TestWithoutStdinOnceTheEndOfStdinEndsTheSessionOnly(t *testing.T) {
+func TestWithoutStdinOnceTheEndOfStdinEndsNothing(t *testing.T) {
 	noLeak(t)
 	w, r := newStreamsWorld(t)
 	id := w.mustCreate(t, "ada", func(in *jobs.CreateIn) { in.Config.OpenStdin = true })
@@ -236,11 +236,38 @@ func TestWithoutStdinOnceTheEndOfStdinEndsTheSessionOnly(t *testing.T) {
 	in.Stdin = true
 	cl := w.attachClient(in)
 	cl.awaitOpen(t)
+	io.WriteString(cl.stdin, "typed")
 	cl.stdin.Close()
-	assert.NilError(t, cl.result(t))
-	assert.Assert(t, w.snapshot(t, "ada").State.Running)
+	assert.Equal(t, readFrom(t, r.stdin[id], 5), "typed")
+	r.print(id, Stdout, "answer\n")
+	cl.awaitOut(t, "answer\n")
 	assert.Assert(t, !slices.Contains(r.seenCalls(), "CloseStdin"))
 	r.end(id, 0)
+	assert.NilError(t, cl.result(t))
+}
+
+func TestAStalledClientGetsAllOfAContainerThatIsGone(t *testing.T) {
+	noLeak(t)
+	w, r := newStreamsWorld(t)
+	id := w.mustCreate(t, "ada", autoRemove)
+	cl := w.attachClient(both("ada"))
+	cl.awaitOpen(t)
+	cl.set(func() { cl.stall = true })
+	w.mustStart(t, "ada")
+	var want strings.Builder
+	for n := 0; want.Len() < 4*spool.Window; n++ {
+		line := fmt.Sprintf("%07d %s\n", n, strings.Repeat("x", 4000))
+		want.WriteString(line)
+		r.print(id, Stdout, line)
+	}
+	r.end(id, 0)
+	_, err := w.wait(id, container.WaitConditionRemoved)
+	assert.Assert(t, err == nil || errdefs.IsNotFound(err))
+	cl.set(func() { cl.stall = false })
+	assert.NilError(t, cl.result(t))
+	assert.Assert(t, cl.stdout() == want.String(), "%d bytes of %d", len(cl.stdout()), want.Len())
+	_, err = os.Stat(w.path(id))
+	assert.Assert(t, os.IsNotExist(err), "its folder is still there")
 }
 
 func TestDetachKeysEndTheSessionOfATerminal(t *testing.T) {

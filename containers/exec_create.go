@@ -45,5 +45,6 @@ func (c *Containers) execCreate(_ context.Context, _ *engine.Job, in jobs.ExecCr
 
 // action is an event's name with the command, as in "exec_start: sh -c ls".
 func (e *execution) action(name events.Action) events.Action {
-	return name + ": " + events.Action(strings.Join(e.request.Cmd, " "))
+	// As docker's: a program without arguments has the space all the same.
+	return name + ": " + events.Action(e.request.Cmd[0]+" "+strings.Join(e.request.Cmd[1:], " "))
 }

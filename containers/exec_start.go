@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 
 	"github.com/moby/moby/api/types/events"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -76,6 +77,9 @@ func (c *Containers) execNow(ctx context.Context, e *execution, s *Snapshot, in 
 	proc := e.ct.Proc()
 	if proc == nil {
 		return nil, errs.Conflict("Container %s is not running", s.ID)
+	}
+	if dir := e.request.WorkingDir; dir != "" && !path.IsAbs(dir) {
+		return nil, errs.Invalid("OCI runtime exec failed: exec failed: Cwd must be an absolute path: unknown")
 	}
 	process, err := c.execProcess(e, s, proc, in)
 	if err != nil {

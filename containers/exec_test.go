@@ -52,12 +52,15 @@ func TestExecGivesAllOutputAndTheExitCodeAfterwards(t *testing.T) {
 	cl := w.execClient(jobs.ExecStartIn{Exec: x})
 	cl.awaitOpen(t)
 	p := r.exec(id)
+	e, err := w.execs.find(x)
+	assert.NilError(t, err)
+	<-e.started
 	during := w.execState(t, x)
 	assert.Assert(t, during.Running && during.ExitCode == nil && during.Pid == 4711)
 	io.WriteString(cl.stdin, "typed")
 	assert.Equal(t, readFrom(t, p.stdin, 5), "typed")
 	cl.stdin.Close()
-	rest, err := io.ReadAll(p.stdin) // its own end
+	rest, err := io.ReadAll(p.stdin) // the client's end is its own
 	assert.NilError(t, err)
 	assert.Equal(t, string(rest), "")
 	io.WriteString(p.stdout, "out")
@@ -130,6 +133,9 @@ func TestAVanishedClientLeavesItsExecRunningAndRead(t *testing.T) {
 	cl := w.execClient(jobs.ExecStartIn{Exec: x})
 	p := r.exec(id)
 	cl.awaitOpen(t)
+	e, err := w.execs.find(x)
+	assert.NilError(t, err)
+	<-e.started
 	cl.leave()
 	assert.NilError(t, cl.result(t))
 	chunk := []byte(strings.Repeat("z", 64<<10))

@@ -477,7 +477,12 @@ func (cl *client) awaitOpen(t *testing.T) {
 	select {
 	case <-cl.opened:
 	case err := <-cl.done:
-		t.Fatalf("refused: %v", err)
+		cl.done <- err
+		select {
+		case <-cl.opened:
+		default:
+			t.Fatalf("refused: %v", err)
+		}
 	case <-time.After(20 * time.Second):
 		t.Fatal("not opened")
 	}
