@@ -17,11 +17,11 @@ static const char *masked[] = {
 static const char *readOnly[] = {
 	"/proc/sysrq-trigger", "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/hostname", "/proc/sys/kernel/domainname",
 	"/proc/sys/kernel/modprobe", "/proc/sys/kernel/shmmax", "/proc/sys/fs/mqueue/msg_max", "/proc/sys/net/ipv4/ip_forward",
-	"/proc/sys/vm/overcommit_memory", "/proc/irq/default_smp_affinity", "/proc/bus/pci/devices", "/proc/fs/nfsd", "/proc/kmsg",
-	"/proc/kallsyms", "/sys/power/state", "/sys/kernel/uevent_helper", "/sys/kernel/mm/transparent_hugepage/enabled",
+	"/proc/sys/vm/overcommit_memory", "/proc/irq/default_smp_affinity", "/proc/bus/pci/devices", "/proc/kmsg",
+	"/sys/power/state", "/sys/kernel/uevent_helper", "/sys/kernel/mm/transparent_hugepage/enabled",
 	"/sys/module/kernel/parameters/panic", "/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/release_agent",
 	"/sys/fs/cgroup/memory/cgroup.procs", "/sys/fs/cgroup/devices/devices.allow", "/sys/fs/cgroup/cgroup.procs",
-	"/sys/fs/cgroup/memory.max", "/proc/1/oom_score_adj", "/proc/self/uid_map", "/proc/self/exe", "/proc/1/exe",
+	"/sys/fs/cgroup/memory.max", "/proc/self/exe", "/proc/1/exe",
 };
 
 static const char *folders[] = {

@@ -4,6 +4,8 @@
 // that the call reached the kernel's own checks.
 //
 //   probe            the table
+//   probe files      the part of it that concerns paths
+//   probe self       the part of it that concerns the process itself
 //   probe wait       does nothing for ever
 //   probe race A B   exchanges two names for ever
 //   probe spy        looks for ever at each new process for what it gives away
@@ -32,8 +34,9 @@ int main(int argc, char **argv) {
 		fputs("the table is made inside a container only, by a program named /probe\n", stderr);
 		return 2;
 	}
-	process();
-	calls();
-	files();
+	const char *part = argc > 1 ? argv[1] : "";
+	if (strcmp(part, "files")) process();
+	if (!*part) calls();
+	if (strcmp(part, "self")) files();
 	return 0;
 }

@@ -9,6 +9,16 @@
 static const char *fields[] = {"Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp",
                                "Seccomp_filters", "SigBlk", "SigIgn", "Umask", "TracerPid"};
 
+// word makes one word of a text in place: blanks become commas.
+static void word(char *text) {
+	char *out = text;
+	for (char *in = text; *in; in++)
+		if (!strchr(" \t\n", *in)) *out++ = *in;
+		else if (out > text && out[-1] != ',') *out++ = ',';
+	if (out > text && out[-1] == ',') out--;
+	*out = 0;
+}
+
 static void status(void) {
 	char line[4096], what[64];
 	FILE *f = fopen("/proc/self/status", "r");
@@ -22,13 +32,9 @@ static void status(void) {
 		*value++ = 0;
 		for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
 			if (strcmp(line, fields[i])) continue;
-			// One word: blanks become commas.
-			char out[256];
-			size_t n = 0;
-			for (char *p = strtok(value, " \t\n"); p && n < sizeof out - 1; p = strtok(NULL, " \t\n"))
-				n += snprintf(out + n, sizeof out - n, "%s%s", n ? "," : "", p);
+			word(value);
 			snprintf(what, sizeof what, "status:%.40s", line);
-			verdict(what, n ? out : "none");
+			verdict(what, *value ? value : "none");
 		}
 	}
 	fclose(f);
@@ -76,10 +82,8 @@ static void line(const char *what, const char *path) {
 		return;
 	}
 	if (!fgets(text, sizeof text, f)) strcpy(text, "none");
-	for (char *p = text; *p; p++)
-		if (*p == ' ' || *p == '\t') *p = ',';
-		else if (*p == '\n') *p = 0;
 	fclose(f);
+	word(text);
 	verdict(what, text);
 }
 
