@@ -98,11 +98,13 @@ func TestCompareReportsEveryKind(t *testing.T) {
 		}},
 		{"process", "sleep 61", false, func(t *testing.T) {
 			cmd := exec.Command("sleep", "61")
+			cmd.Env = []string{RunMark}
 			assert.NilError(t, cmd.Start())
 			t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 		}},
 		{"namespace", "namespace net:", true, func(t *testing.T) {
 			cmd := exec.Command("unshare", "-n", "sleep", "62")
+			cmd.Env = []string{RunMark}
 			assert.NilError(t, cmd.Start())
 			t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 			for len(Compare(before, Take(), regexp.MustCompile("namespace net.*sleep 62"))) == 0 && cmd.ProcessState == nil {

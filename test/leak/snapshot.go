@@ -24,9 +24,10 @@ func Take(dirs ...string) Snapshot {
 		s[kind][id] = text
 	}
 	for _, p := range processes() {
-		if p.Pid != os.Getpid() {
-			add("process", p.key(), p.String()+" in "+firstCgroup(p))
+		if p.Pid == os.Getpid() || !tied(p) {
+			continue
 		}
+		add("process", p.key(), p.String()+" in "+firstCgroup(p))
 		for _, kind := range []string{"net", "mnt", "pid", "ipc", "uts"} {
 			if ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", p.Pid, kind)); err == nil {
 				add("namespace", ns, fmt.Sprintf("namespace %s of %s", ns, p))
@@ -60,6 +61,22 @@ func Take(dirs ...string) Snapshot {
 		}
 	}
 	return s
+}
+
+// RunMark is an environment variable that whatever a checked run starts
+// inherits.
+const RunMark = "ENGINE_LEAKCHECK=run"
+
+// tied tells whether a process can come from a run: it inherited its mark, or
+// names the engine in its command line, its folders or its cgroup. The
+// machine's own services are not our concern.
+func tied(p process) bool {
+	for _, text := range []string{p.Environ, p.Cmdline, p.Exe, p.Cgroup} {
+		if strings.Contains(text, RunMark) || strings.Contains(text, "engine") {
+			return true
+		}
+	}
+	return strings.Contains(p.Cgroup, "/oracle")
 }
 
 func firstCgroup(p process) string {
