@@ -158,6 +158,7 @@ func TestNoOutputIsLostToAClientThatStillSends(t *testing.T) {
 		return jobs.AttachOut{}, nil
 	})
 	c := d.dial()
+	c.send(attachRequest("", upgrade))
 	go func() {
 		for {
 			if _, err := c.UnixConn.Write(make([]byte, 1000)); err != nil {
@@ -165,8 +166,8 @@ func TestNoOutputIsLostToAClientThatStillSends(t *testing.T) {
 			}
 		}
 	}()
-	c.send(attachRequest("", upgrade))
-	c.head()
+	head := c.head()
+	assert.Assert(t, strings.HasPrefix(head, "HTTP/1.1 101 "), head)
 	assert.Equal(t, c.readN(len(text)), text)
 }
 
