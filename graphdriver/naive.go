@@ -3,7 +3,6 @@ package graphdriver
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 
@@ -174,7 +173,7 @@ func (n naive) ApplyDiff(ctx context.Context, id string, diff io.Reader) (int64,
 		err = e
 	}
 	if err != nil {
-		return 0, fmt.Errorf("apply to layer %s: %w", id, err)
+		return 0, err
 	}
 	return done.Bytes, nil
 }

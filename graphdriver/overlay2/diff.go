@@ -3,7 +3,6 @@ package overlay2
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -172,7 +171,7 @@ func (d *Driver) ApplyDiff(ctx context.Context, id string, diff io.Reader) (int6
 	}
 	done, err := archive.Unpack(ctx, d.diff(id), diff, archive.UnpackOptions{Whiteouts: archive.Overlay, RootEntry: true})
 	if err != nil {
-		return 0, fmt.Errorf("apply to layer %s: %w", id, err)
+		return 0, err
 	}
 	r.Size, r.Root = done.Bytes, done.Root
 	fd, err := unix.Open(d.dir(id), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
