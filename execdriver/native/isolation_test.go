@@ -10,6 +10,7 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/opencontainers/runc/libcontainer/seccomp"
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
 
@@ -140,6 +141,9 @@ func TestExecWithoutCapabilitiesHasNone(t *testing.T) {
 }
 
 func TestSeccompIsLoadedInBoth(t *testing.T) {
+	if !seccomp.Enabled {
+		t.Skip("built without the tag seccomp")
+	}
 	d, p := running(t, func(s *specs.Spec) {
 		errno := uint(unix.EPERM)
 		s.Linux.Seccomp = &specs.LinuxSeccomp{
