@@ -80,8 +80,9 @@ func (c *Containers) signal(ctx context.Context, ct *Container, sig syscall.Sign
 		return err
 	}
 	if s.State.Paused && (sig == syscall.SIGKILL || sig == stopSignal(s)) {
-		if err := c.runtime.Resume(ctx, ct.id); err != nil && !errors.Is(err, ErrNotRunning) && !errors.Is(err, ErrAbsent) {
-			return err
+		// The driver may have woken it already, or it may be gone: whoever waits for the end will see.
+		if err := c.runtime.Resume(ctx, ct.id); err != nil {
+			c.log.Debugf("container %s: resume after signal %d: %v", ct.id, sig, err)
 		}
 		ct.update(func(s *Snapshot) { s.State.Paused = false })
 	}
