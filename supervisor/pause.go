@@ -8,14 +8,14 @@ import (
 )
 
 func (s *supervisor) pause(q protocol.Target) (reply, error) {
-	return s.withPauser(q, func(p execdriver.Pauser) error { return p.Pause(context.Background(), q.ID) })
+	return s.withPauser(q, true, func(p execdriver.Pauser) error { return p.Pause(context.Background(), q.ID) })
 }
 
 func (s *supervisor) resume(q protocol.Target) (reply, error) {
-	return s.withPauser(q, func(p execdriver.Pauser) error { return p.Resume(context.Background(), q.ID) })
+	return s.withPauser(q, false, func(p execdriver.Pauser) error { return p.Resume(context.Background(), q.ID) })
 }
 
-func (s *supervisor) withPauser(q protocol.Target, f func(execdriver.Pauser) error) (reply, error) {
+func (s *supervisor) withPauser(q protocol.Target, paused bool, f func(execdriver.Pauser) error) (reply, error) {
 	c, err := s.find(q.ID)
 	if err != nil {
 		return reply{}, err
@@ -29,5 +29,12 @@ func (s *supervisor) withPauser(q protocol.Target, f func(execdriver.Pauser) err
 	if c.isEnded() {
 		return reply{}, execdriver.ErrNotRunning
 	}
-	return reply{}, f(p)
+	if err := f(p); err != nil {
+		return reply{}, err
+	}
+	c.mu.Lock()
+	c.state.Paused = paused
+	st := c.state
+	c.mu.Unlock()
+	return reply{}, st.save(c.dir)
 }

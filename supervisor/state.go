@@ -18,6 +18,7 @@ type state struct {
 	Process     protocol.Process
 	StartOp     string `json:",omitempty"`
 	Started     bool   `json:",omitempty"`
+	Paused      bool   `json:",omitempty"`
 	StdinClosed bool   `json:",omitempty"`
 }
 

@@ -134,8 +134,17 @@ func TestSignalPauseAndPids(t *testing.T) {
 		pids, err := b.Pids(b.ctx, "c")
 		assert.NilError(t, err)
 		assert.Assert(t, len(pids) >= 1)
-		assert.NilError(t, b.Pause(b.ctx, "c"))
-		assert.NilError(t, b.Resume(b.ctx, "c"))
+		for _, paused := range []bool{true, false} {
+			if paused {
+				assert.NilError(t, b.Pause(b.ctx, "c"))
+			} else {
+				assert.NilError(t, b.Resume(b.ctx, "c"))
+			}
+			b.kill() // the successor knows, too
+			list, err := b.List(b.ctx)
+			assert.NilError(t, err)
+			assert.Equal(t, list[0].Paused, paused)
+		}
 		assert.NilError(t, b.Signal(b.ctx, "c", syscall.SIGTERM))
 		assert.Equal(t, b.exit("c", "").ExitCode, 7)
 		assert.Assert(t, errors.Is(b.Signal(b.ctx, "c", syscall.SIGTERM), execdriver.ErrNotRunning))

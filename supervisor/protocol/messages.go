@@ -148,6 +148,7 @@ type Container struct {
 	StartTime uint64
 	Run       uint64
 	Tty       bool
+	Paused    bool     `json:",omitempty"`
 	StdinOpen bool     `json:",omitempty"` // it has a stdin that nobody has closed for good
 	Exit      *Exit    `json:",omitempty"`
 	Execs     []string `json:",omitempty"` // ids of those that run
