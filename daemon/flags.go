@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/docker/go-units"
+	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
 )
 
@@ -199,6 +200,9 @@ func complete(cfg *Config, flags *pflag.FlagSet) error {
 	}
 	if cfg.ShutdownTimeoutSeconds < -1 || cfg.DefaultStopTimeoutSeconds < -1 {
 		return fmt.Errorf("a timeout is a number of seconds, or -1 for no limit")
+	}
+	if _, err := logrus.ParseLevel(cfg.LogLevel); err != nil {
+		return fmt.Errorf("log-level: %w", err)
 	}
 	if cfg.LogFormat != "text" && cfg.LogFormat != "json" {
 		return fmt.Errorf("log-format: %q is neither text nor json", cfg.LogFormat)
