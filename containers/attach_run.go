@@ -65,9 +65,8 @@ func (n *nextRun) tell(p *Proc, out Output, err error, now bool) {
 		n.err = err
 		return
 	}
-	n.live = &liveRun{proc: p, out: out}
+	n.live = &liveRun{proc: p, out: out, check: out.Committed()}
 	if now {
-		n.live.check = out.Committed()
 		n.live.from = [2]int64{out.Written(Stdout), out.Written(Stderr)}
 	}
 }
