@@ -144,6 +144,9 @@ func (o *outputCopy) readRest(leave context.Context, r driver.Reader, to *catchU
 			continue
 		}
 		line, begin := e.Line, at[s]
+		if e.Raw != nil {
+			line = e.Raw
+		}
 		at[s] += int64(len(line))
 		if at[s] <= o.off[s] {
 			continue

@@ -18,8 +18,10 @@ const (
 
 // Entry is one record of a log: a line, or a piece of a long one.
 type Entry struct {
-	// Line has its newline, unless Partial.
+	// Line has its newline, unless Partial. A driver that keeps text has replaced
+	// by U+FFFD what is none; then Raw is what the container wrote, if it is known.
 	Line   []byte
+	Raw    []byte
 	Stream Stream
 	// Time is when the line was read from the container, in UTC.
 	Time time.Time

@@ -1,6 +1,7 @@
 package jsonfile
 
 import (
+	"encoding/base64"
 	"time"
 	"unicode/utf8"
 )
@@ -9,12 +10,19 @@ import (
 //
 //	{"log":"text\n","stream":"stdout","attrs":{…},"time":"2026-11-20T17:00:00.000000001Z"}
 //
-// Attrs is that object as JSON, or empty. Bytes that are not UTF-8 become U+FFFD, as in docker's logs.
+// Attrs is that object as JSON, or empty. Bytes that are not UTF-8 become U+FFFD,
+// as in docker's logs. A line with such bytes is there once more, as
+// ,"raw":"base64" after the stream: a client that the log catches up gets exactly
+// what the container wrote, and other readers of such files skip a field they do not know.
 func appendRecord(dst []byte, stream string, line, attrs []byte, at time.Time) []byte {
 	dst = append(dst, `{"log":"`...)
 	dst = appendEscaped(dst, line)
 	dst = append(dst, `","stream":"`...)
 	dst = append(dst, stream...)
+	if !utf8.Valid(line) {
+		dst = append(dst, `","raw":"`...)
+		dst = base64.StdEncoding.AppendEncode(dst, line)
+	}
 	if len(attrs) > 0 {
 		dst = append(dst, `","attrs":`...)
 		dst = append(dst, attrs...)

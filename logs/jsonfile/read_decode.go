@@ -2,6 +2,7 @@ package jsonfile
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"time"
 	"unicode/utf16"
@@ -13,6 +14,7 @@ import (
 // decoder reads records. It keeps what consecutive ones have in common.
 type decoder struct {
 	line     []byte
+	raw      []byte
 	attrs    map[string]string
 	attrsRaw []byte
 }
@@ -21,6 +23,7 @@ type decoder struct {
 type record struct {
 	Log    string            `json:"log"`
 	Stream string            `json:"stream"`
+	Raw    []byte            `json:"raw"`
 	Attrs  map[string]string `json:"attrs"`
 	Time   time.Time         `json:"time"`
 }
@@ -46,7 +49,7 @@ func (d *decoder) decodeAny(raw []byte, e *driver.Entry) bool {
 		return false
 	}
 	d.line = append(d.line[:0], rec.Log...)
-	*e = driver.Entry{Line: d.line, Stream: stream, Time: rec.Time.UTC(), Attrs: rec.Attrs}
+	*e = driver.Entry{Line: d.line, Raw: rec.Raw, Stream: stream, Time: rec.Time.UTC(), Attrs: rec.Attrs}
 	return true
 }
 
@@ -84,14 +87,33 @@ func (d *decoder) decodeUsual(raw []byte, e *driver.Entry) bool {
 	if at.UnmarshalText(rest[i+len(timeKey):len(rest)-2]) != nil {
 		return false
 	}
+	var whole []byte
+	if rest, whole, ok = d.readRaw(rest[:i]); !ok {
+		return false
+	}
 	var attrs map[string]string
-	if i > 0 {
-		if attrs, ok = d.readAttrs(rest[:i]); !ok {
+	if len(rest) > 0 {
+		if attrs, ok = d.readAttrs(rest); !ok {
 			return false
 		}
 	}
-	*e = driver.Entry{Line: d.line, Stream: stream, Time: at.UTC(), Attrs: attrs}
+	*e = driver.Entry{Line: d.line, Raw: whole, Stream: stream, Time: at.UTC(), Attrs: attrs}
 	return true
+}
+
+// readRaw reads the field that holds a line as it was, if it is there.
+func (d *decoder) readRaw(s []byte) (rest, raw []byte, ok bool) {
+	value, is := bytes.CutPrefix(s, []byte(`,"raw":"`))
+	if !is {
+		return s, nil, true
+	}
+	text, rest, is := bytes.Cut(value, []byte{'"'})
+	if !is {
+		return nil, nil, false
+	}
+	var err error
+	d.raw, err = base64.StdEncoding.AppendDecode(d.raw[:0], text)
+	return rest, d.raw, err == nil
 }
 
 func (d *decoder) readAttrs(raw []byte) (map[string]string, bool) {

@@ -399,6 +399,14 @@ func FuzzWhatIsWrittenIsRead(f *testing.F) {
 		}
 		assert.Equal(t, string(e.Line), string(want))
 		assert.Assert(t, e.Time.Equal(at))
+		if !utf8.Valid(line) {
+			assert.Assert(t, bytes.Equal(e.Raw, line))
+		} else {
+			assert.Assert(t, e.Raw == nil)
+		}
+		var slow decoder
+		assert.Assert(t, slow.decodeAny(bytes.TrimSuffix(raw, []byte("\n")), &e))
+		assert.Equal(t, utf8.Valid(line), e.Raw == nil)
 	})
 }
 

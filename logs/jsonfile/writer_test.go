@@ -30,7 +30,7 @@ func TestRecordIsDockers(t *testing.T) {
 		{"\n", "", `{"log":"\n","stream":"stdout","time":"2026-11-20T16:04:05.00000006Z"}`},
 		{"a\tb\r\x1b[0m\x00\n", "", `{"log":"a\u0009b\r\u001b[0m\u0000\n","stream":"stdout","time":"2026-11-20T16:04:05.00000006Z"}`},
 		{`<a href="x">\&` + "\n", "", `{"log":"\u003ca href=\"x\"\u003e\\\u0026\n","stream":"stdout","time":"2026-11-20T16:04:05.00000006Z"}`},
-		{"é\u2028\u2029\xff\xc3\n", "", `{"log":"é\u2028\u2029\ufffd\ufffd\n","stream":"stdout","time":"2026-11-20T16:04:05.00000006Z"}`},
+		{"é\u2028\u2029\xff\xc3\n", "", `{"log":"é\u2028\u2029\ufffd\ufffd\n","stream":"stdout","raw":"w6nigKjigKn/wwo=","time":"2026-11-20T16:04:05.00000006Z"}`},
 		{"x\n", `{"tag":"t"}`, `{"log":"x\n","stream":"stdout","attrs":{"tag":"t"},"time":"2026-11-20T16:04:05.00000006Z"}`},
 	} {
 		got := string(appendRecord(nil, "stdout", []byte(c.line), []byte(c.attrs), at))
