@@ -64,7 +64,7 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 	ctrs, err := containers.New(containers.Config{
 		Root: cfg.DataRoot, ExecRoot: cfg.ExecRoot,
 		Graph: graph, GraphDriver: graphName,
-		Images: imageSource{img}, Runtime: newRuntime(sup), Events: bus, Logs: set.Logs.items,
+		Images: imageSource{img}, Runtime: newRuntime(sup), Events: containerEvents{bus, img}, Logs: set.Logs.items,
 		ExecDriver: cfg.ExecDriver, DefaultLog: cfg.LogDriver, DefaultLogOpts: cfg.LogOpts,
 		CgroupParent: cfg.CgroupParent, StopTimeout: int(cfg.DefaultStopTimeout.Seconds()),
 		ShmSizeBytes: cfg.DefaultShmSizeBytes,

@@ -3,7 +3,10 @@ package builtins
 import (
 	"context"
 
+	api "github.com/moby/moby/api/types/events"
+
 	"github.com/jobengine/engine/containers"
+	"github.com/jobengine/engine/events"
 	"github.com/jobengine/engine/images"
 )
 
@@ -30,6 +33,20 @@ type imageSource struct{ *images.Images }
 func (s imageSource) Lookup(ctx context.Context, ref, platform string) (containers.Image, error) {
 	img, err := s.Images.Lookup(ctx, ref, platform)
 	return containers.Image{ID: img.ID, SizeBytes: img.SizeBytes, Config: img.Config, Warning: img.Warning}, err
+}
+
+// containerEvents is the bus as containers see it: when one of them is gone, so
+// may be layers that images kept for it.
+type containerEvents struct {
+	*events.Events
+	images *images.Images
+}
+
+func (e containerEvents) Log(typ api.Type, action api.Action, id string, attributes map[string]string) {
+	e.Events.Log(typ, action, id, attributes)
+	if typ == api.ContainerEventType && action == api.ActionDestroy {
+		e.images.ContainerRemoved()
+	}
 }
 
 // containerCounts tells the noun system about the containers.

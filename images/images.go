@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"sync"
 
 	"github.com/sirupsen/logrus"
 
@@ -39,7 +40,8 @@ type Config struct {
 // Images knows all images and what can be done with them.
 type Images struct {
 	Config
-	store *store.Store
+	store      *store.Store
+	background sync.WaitGroup
 }
 
 // New opens the images of a data root. What a killed daemon left half-made is
@@ -78,8 +80,11 @@ func New(cfg Config) (*Images, error) {
 	return &Images{Config: cfg, store: s}, nil
 }
 
-// Close gives up what New has taken. All that matters is on disk by then.
-func (i *Images) Close() error { return nil }
+// Close waits for what goes on in the background. All that matters is on disk anyway.
+func (i *Images) Close() error {
+	i.background.Wait()
+	return nil
+}
 
 // Count is the number of images, unnamed ones included.
 func (i *Images) Count() int { return len(i.store.Snapshot().Images) }

@@ -121,9 +121,10 @@ func TestForcedRemovalKeepsTheLayersOfAStoppedContainer(t *testing.T) {
 				assertFile(t, dir, "a", "content of a")
 				assert.NilError(t, b.Graph.Put(ctx, "container"))
 			}
-			// The container goes, and with the next look its layers.
+			// The container goes, and with it the layers.
 			assert.NilError(t, b.Graph.Remove(ctx, "container"))
-			assert.NilError(t, b.Reclaim(ctx))
+			b.ContainerRemoved()
+			assert.NilError(t, b.Close())
 			assert.Equal(t, len(b.graphIDs()), 0, "%v", b.graphIDs())
 		})
 	}

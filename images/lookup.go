@@ -51,10 +51,6 @@ func (i *Images) Parent(ctx context.Context, imageID string) (layer string, err 
 	return i.store.InitLayer(ctx, digest.Digest(imageID))
 }
 
-// Reclaim removes layers that were kept because containers stood on a removed
-// image, if they are gone by now. It is cheap when there is nothing to do.
-func (i *Images) Reclaim(ctx context.Context) error { return i.store.Reclaim(ctx) }
-
 func usable(img *store.Image) error {
 	if img.Damage == nil {
 		return nil

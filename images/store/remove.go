@@ -131,16 +131,25 @@ func (s *Store) removeGraph(ids ...string) {
 	}
 }
 
+// Reclaimable tells whether Reclaim may have something to do.
+func (s *Store) Reclaimable() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.garbage) > 0 {
+		return true
+	}
+	for _, l := range s.layers {
+		if l.held {
+			return true
+		}
+	}
+	return false
+}
+
 // Reclaim removes what was kept for containers that are gone by now, and what
 // could not be removed before. It costs nothing when there is no such thing.
 func (s *Store) Reclaim(ctx context.Context) error {
-	s.mu.Lock()
-	todo := len(s.garbage) > 0
-	for _, l := range s.layers {
-		todo = todo || l.held
-	}
-	s.mu.Unlock()
-	if !todo {
+	if !s.Reclaimable() {
 		return nil
 	}
 	parents, err := s.graphParents(ctx)
