@@ -3,6 +3,7 @@ package containers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/moby/moby/api/types/events"
@@ -143,6 +144,15 @@ func (a *attachment) replay(ctx context.Context, live *liveRun) error {
 	return nil
 }
 
+// lost tells of output that a slow client has missed: it is not to find out by
+// comparing sums.
+func (a *attachment) lost(bytes int64) {
+	a.c.log.Warnf("container %s: an attached client was slow and has missed %d bytes of output, which its log does not have", a.ct.id, bytes)
+	if a.in.Stderr && !a.s.Config.Tty {
+		fmt.Fprintf(a.streams.Stderr, "engine: %d bytes of output are missing here: the client was slower than the container, and no log has them\n", bytes)
+	}
+}
+
 func (a *attachment) printer() *logPrinter {
 	p := &logPrinter{}
 	if a.in.Stdout {
@@ -174,6 +184,7 @@ func (a *attachment) stream(ctx context.Context, live *liveRun, stdin io.Reader)
 	if a.in.Stderr {
 		o.w[Stderr] = a.streams.Stderr
 	}
+	o.lost = a.lost
 	over, stop := a.ct.until(ctx, live.proc)
 	defer stop()
 	err := o.run(ctx, leave, over)

@@ -20,6 +20,8 @@ type outputCopy struct {
 	path string
 
 	check Commit // not after off: where to find the rest in the log
+
+	lost func(bytes int64) // told of what nobody has any more; may be nil
 }
 
 // errClientGone: writing to the client failed, whatever the reason.
@@ -174,10 +176,17 @@ func (o *outputCopy) lags() bool {
 // skip goes on with the oldest output that there is: without a log, or after
 // its rotation has removed the rest, what lies between is lost for this client.
 func (o *outputCopy) skip() {
+	var lost int64
 	for _, s := range []Stream{Stdout, Stderr} {
-		o.off[s] = max(o.off[s], o.out.FirstKept(s))
+		if first := o.out.FirstKept(s); o.w[s] != nil && first > o.off[s] {
+			lost += first - o.off[s]
+			o.off[s] = first
+		}
 	}
 	o.check = Commit{}
+	if lost > 0 && o.lost != nil {
+		o.lost(lost)
+	}
 }
 
 // errCaughtUp ends the reading of a log at the last commit.

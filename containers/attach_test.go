@@ -157,6 +157,7 @@ func TestAStalledClientThatTheLogHasOutrunGoesOnWithWhatIsKept(t *testing.T) {
 	cl.awaitOut(t, "last\n")
 	r.end(id, 0)
 	assert.NilError(t, cl.result(t))
+	assert.Assert(t, strings.Contains(cl.stderr(), "bytes of output are missing here"), cl.stderr())
 }
 
 func TestAVanishedClientLeavesNothing(t *testing.T) {
