@@ -2,6 +2,7 @@ package spec
 
 import (
 	"bytes"
+	"math"
 	"slices"
 
 	"github.com/moby/sys/user"
@@ -30,6 +31,16 @@ func FindUser(rootfs, name string, groupAdd []string) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
+	// An account of the image may have a number whose 32 bits are another's, or root's.
+	if slices.ContainsFunc(append([]int{found.Uid, found.Gid}, found.Sgids...), outOfRange) {
+		return User{}, user.ErrRange
+	}
+	return withGroups(found, groupAdd, group)
+}
+
+func outOfRange(id int) bool { return id < 0 || id > math.MaxInt32 }
+
+func withGroups(found *user.ExecUser, groupAdd []string, group []byte) (User, error) {
 	groups := []uint32{uint32(found.Gid)}
 	add := func(gids []int) {
 		for _, gid := range gids {
@@ -43,6 +54,9 @@ func FindUser(rootfs, name string, groupAdd []string) (User, error) {
 		more, err := user.GetAdditionalGroups(groupAdd, bytes.NewReader(group))
 		if err != nil {
 			return User{}, err
+		}
+		if slices.ContainsFunc(more, outOfRange) {
+			return User{}, user.ErrRange
 		}
 		slices.Sort(more)
 		add(more)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/sys/user"
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
 )
@@ -70,6 +71,20 @@ func TestUsersThatAreNoneAreRefused(t *testing.T) {
 	}
 	_, err := FindUser(root, "", []string{"nosuch"})
 	assert.ErrorContains(t, err, "no matching entries in group file")
+}
+
+// The numbers of named accounts are held to the same range as numbers given.
+func TestNumbersOfAccountsDoNotWrapAround(t *testing.T) {
+	root := image(t, "large:x:4294967296:0::/:\nminus:x:-1:0::/:\ngroup:x:5:4294967296::/:\nplain:x:5:5::/:\nmember:x:6:6::/:\n",
+		"large:x:4294967296:\nminus:x:-1:\nhuge:x:99999999999999999999:member\n")
+	for _, name := range []string{"large", "minus", "group", "plain:large", "plain:minus", "member"} {
+		got, err := FindUser(root, name, nil)
+		assert.ErrorIs(t, err, user.ErrRange, "%s became %v", name, got.Spec)
+	}
+	for _, group := range []string{"large", "minus", "huge", "4294967296"} {
+		got, err := FindUser(root, "plain", []string{group})
+		assert.ErrorIs(t, err, user.ErrRange, "%s gave %v", group, got.Spec.AdditionalGids)
+	}
 }
 
 func TestHostileAccountFilesNeitherHangNorEatMemory(t *testing.T) {
