@@ -21,7 +21,7 @@ import (
 // InstallServer registers serveapi and acceptconnections, so that sockets can
 // be bound before anything slow happens.
 func (set *Set) InstallServer(eng *engine.Engine, cfg Config) {
-	server.Install(eng, server.Options{Log: cfg.Log, Debug: cfg.Debug})
+	server.Install(eng, server.Options{Log: cfg.Log, Debug: cfg.Debug, MinAPIVersion: cfg.MinAPIVersion})
 }
 
 // Install opens the drivers, makes the nouns, connects them, finds again what

@@ -25,11 +25,11 @@ func (set *Set) openSupervisor(ctx context.Context, cfg Config) (*client.Client,
 	}
 	options := client.Options{ExecRoot: cfg.ExecRoot, Log: cfg.Log.Warnf}
 	if len(sealedSupervisor) > 0 && slices.Equal(set.Exec.Names(), set.sealed) {
-		path, err := sealedPath(cfg.ExecRoot)
+		program, err := unpackSupervisor(cfg.ExecRoot)
 		if err != nil {
 			return nil, err
 		}
-		options.Command = func() (*exec.Cmd, error) { return exec.Command(path), nil }
+		options.Command = program.command
 	}
 	sup, err := client.Open(ctx, options)
 	if err != nil {
@@ -42,24 +42,26 @@ func (set *Set) openSupervisor(ctx context.Context, cfg Config) (*client.Client,
 	return sup, nil
 }
 
-// sealedMemory keeps the memory that the supervisor is started from: it may
-// have to be started again.
-var sealedMemory *os.File
+// supervisorProgram is the embedded supervisor in a form that can be executed.
+type supervisorProgram struct {
+	path   string
+	memory *os.File // what the path leads to; nil if that is a file
+}
 
-// sealedPath gives a path by which the embedded supervisor can be executed as
-// long as this process lives: from sealed memory, or, where the kernel forbids
-// that (vm.memfd_noexec=2), from a file.
-func sealedPath(execRoot string) (string, error) {
-	path, keep, err := client.SealedCommand(sealedSupervisor)
-	if err == nil {
-		sealedMemory = keep
-	} else {
-		path = filepath.Join(execRoot, protocol.Name)
+// unpackSupervisor puts the embedded supervisor into sealed memory. Where the
+// kernel forbids to execute memory (vm.memfd_noexec=2) it becomes a file.
+func unpackSupervisor(execRoot string) (*supervisorProgram, error) {
+	path, memory, err := client.SealedCommand(sealedSupervisor)
+	if err != nil {
+		path, memory = filepath.Join(execRoot, protocol.Name), nil
 		err = durable.WriteFileUnsynced(durable.OS, path, sealedSupervisor, 0o500)
 	}
 	forget(sealedSupervisor)
-	return path, err
+	return &supervisorProgram{path, memory}, err
 }
+
+// command is called again when the supervisor has died, so the memory stays open.
+func (p *supervisorProgram) command() (*exec.Cmd, error) { return exec.Command(p.path), nil }
 
 // forget takes the pages of embedded bytes out of this process's memory: they
 // were read once, and come back from the program's file if they are read again.

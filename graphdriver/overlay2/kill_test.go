@@ -94,7 +94,7 @@ var victimLayer = func() []byte {
 
 func TestKillsAtAnyMomentLeaveNothingAndLoseNothing(t *testing.T) {
 	home := t.TempDir()
-	d := driverAt(t, home) // skips where there is no overlay
+	driverAt(t, home) // skips where there is no overlay
 	self, err := os.Executable()
 	assert.NilError(t, err)
 	there := map[string]bool{} // acknowledged
@@ -127,7 +127,7 @@ func TestKillsAtAnyMomentLeaveNothingAndLoseNothing(t *testing.T) {
 			}
 		}
 
-		d = driverAt(t, home)
+		d := driverAt(t, home)
 		d.sweep.Wait()
 		entries, err := os.ReadDir(home)
 		assert.NilError(t, err)
