@@ -244,7 +244,7 @@ func checkNothingUnowned(t *testing.T, b *bench, when string) {
 		"configs": func(name string) bool { return b.store.Snapshot().ByID(idOf(name)) != nil },
 		"inits":   func(name string) bool { return chains[strings.TrimSuffix(name, ".json")] },
 	} {
-		entries, err := os.ReadDir(filepath.Join(b.root, "images", dir))
+		entries, err := os.ReadDir(filepath.Join(b.root, "images", "test", dir))
 		assert.NilError(t, err)
 		for _, e := range entries {
 			assert.Assert(t, allowed(e.Name()), "%s: %s/%s is nobody's", when, dir, e.Name())
@@ -253,9 +253,9 @@ func checkNothingUnowned(t *testing.T, b *bench, when string) {
 }
 
 func hasInit(b *bench, graphID string) bool {
-	entries, _ := os.ReadDir(filepath.Join(b.root, "images", "inits"))
+	entries, _ := os.ReadDir(filepath.Join(b.root, "images", "test", "inits"))
 	for _, e := range entries {
-		data, _ := os.ReadFile(filepath.Join(b.root, "images", "inits", e.Name()))
+		data, _ := os.ReadFile(filepath.Join(b.root, "images", "test", "inits", e.Name()))
 		if bytes.Contains(data, []byte(graphID)) {
 			return true
 		}
@@ -271,9 +271,9 @@ func TestDamageStaysWhereItIs(t *testing.T) {
 	good := spec{tags: []string{"good:1"}, layers: [][]byte{layerTar(t, "z")}}
 	hex := strings.TrimPrefix(bad.id(t), "sha256:")
 	files := map[string]string{
-		"config":       "images/configs/" + hex + "/config.json",
-		"image record": "images/configs/" + hex + "/image.json",
-		"lower layer":  "images/layers/" + digestHex(bad.layers[0]) + "/layer.json",
+		"config":       "images/test/configs/" + hex + "/config.json",
+		"image record": "images/test/configs/" + hex + "/image.json",
+		"lower layer":  "images/test/layers/" + digestHex(bad.layers[0]) + "/layer.json",
 	}
 	ways := map[string]func(t *testing.T, path string){
 		"empty":     func(t *testing.T, path string) { assert.NilError(t, os.Truncate(path, 0)) },
@@ -364,7 +364,7 @@ func TestAnImageIsWellAgainWhenAnotherBringsItsLayerBack(t *testing.T) {
 	b := newBench(t)
 	base := layerTar(t, "base")
 	b.mustLoad(dockerArchive(t, spec{tags: []string{"one:1"}, layers: [][]byte{base}}, spec{tags: []string{"two:1"}, layers: [][]byte{base}, arch: "arm64"}))
-	assert.NilError(t, os.RemoveAll(filepath.Join(b.root, "images/layers", digestHex(base))))
+	assert.NilError(t, os.RemoveAll(filepath.Join(b.root, "images/test/layers", digestHex(base))))
 	b = b.reopen(vfs.New)
 	_, err := b.Lookup(ctx, "two:1", "")
 	assert.ErrorContains(t, err, "is damaged")
@@ -388,8 +388,8 @@ func TestRemovingADamagedImageTakesNoLayerFromAGoodOne(t *testing.T) {
 	bad, good := spec{tags: []string{"bad:1"}, layers: [][]byte{base}}, spec{tags: []string{"good:1"}, layers: [][]byte{base}, arch: "arm64"}
 	b.mustLoad(dockerArchive(t, bad))
 	hex := strings.TrimPrefix(bad.id(t), "sha256:")
-	assert.NilError(t, os.Truncate(filepath.Join(b.root, "images/configs", hex, "config.json"), 0))
-	assert.NilError(t, os.RemoveAll(filepath.Join(b.root, "images/layers", digestHex(base))))
+	assert.NilError(t, os.Truncate(filepath.Join(b.root, "images/test/configs", hex, "config.json"), 0))
+	assert.NilError(t, os.RemoveAll(filepath.Join(b.root, "images/test/layers", digestHex(base))))
 	b = b.reopen(vfs.New)
 	b.mustLoad(dockerArchive(t, good))
 	_, err := b.rm(jobs.ImageDeleteIn{Image: "bad:1"})

@@ -23,9 +23,9 @@ const (
 
 // Config is what images are opened with.
 type Config struct {
-	Root        string             // the data root; images are in its folder "images"
+	Root        string             // the data root; images are in its folder images/GRAPHDRIVER
 	Graph       graphdriver.Driver // has the files of the layers
-	GraphDriver string             // its name, for inspect
+	GraphDriver string             // its name: another driver has other images
 	Events      Events
 	Containers  Containers
 	Clock       Clock          // nil is the system's
@@ -66,7 +66,7 @@ func New(cfg Config) (*Images, error) {
 		cfg.MaxArchiveBytes = DefaultMaxArchiveBytes
 	}
 	s, err := store.Open(context.Background(), store.Config{
-		Root:          filepath.Join(cfg.Root, "images"),
+		Root:          filepath.Join(cfg.Root, "images", cfg.GraphDriver),
 		Graph:         cfg.Graph,
 		FS:            cfg.FS,
 		MaxLayerBytes: cfg.MaxLayerBytes,
