@@ -433,3 +433,31 @@ func TestWhatAReaderHoldsIsGoneAfterAReboot(t *testing.T) {
 	_, err = os.Stat(w.path(id))
 	assert.Assert(t, os.IsNotExist(err))
 }
+
+func TestAContainerThatIsBeingRemovedDoesNotStart(t *testing.T) {
+	w := newWorld(t)
+	w.mustCreate(t, "xx")
+	ct := mustFind(t, w, "xx")
+	w.runtime.stuck = make(chan struct{})
+	started := make(chan error, 1)
+	go func() {
+		_, err := jobs.Start.Run(ctx, w.eng, jobs.StartIn{Container: "xx"})
+		started <- err
+	}()
+	for len(ct.turn) == 0 {
+		runtime.Gosched()
+	}
+	removed := make(chan error, 1)
+	go func() {
+		_, err := jobs.Rm.Run(ctx, w.eng, jobs.RmIn{Container: "xx"})
+		removed <- err
+	}()
+	_, err := ct.await(ctx, func(s *Snapshot) bool { return s.State.Removing })
+	assert.NilError(t, err)
+	close(w.runtime.stuck)
+	assert.Assert(t, errdefs.IsConflict(<-started))
+	assert.NilError(t, <-removed)
+	assert.Equal(t, w.runtime.count(), 0)
+	assert.Equal(t, w.graph.inUse(), 0)
+	assert.Equal(t, len(w.List()), 0)
+}

@@ -43,7 +43,7 @@ func (c *Containers) startNow(ctx context.Context, ct *Container) error {
 	failed := err != nil && !errors.As(err, new(refusal))
 	unlock()
 	if failed && ct.Snapshot().HostConfig.AutoRemove {
-		if e := c.remove(ctx, ct, removal{force: true, volumes: true}); e != nil {
+		if e := c.remove(ctx, ct, removal{force: true, volumes: true}); e != nil && !ct.Snapshot().State.Removing {
 			c.log.Errorf("container %s: it could not be started, and now not be removed: %v", ct.id, e)
 		}
 	}
@@ -63,7 +63,7 @@ func (c *Containers) startLocked(ctx context.Context, ct *Container, again bool)
 	case s.State.Removed:
 		return refusal{errs.NotFound("No such container: %s", ct.id)}
 	case s.State.Removing || s.State.Dead:
-		return refusal{errs.Conflict("container is marked for removal and cannot be started")}
+		return refusal{errMarked()}
 	case s.State.Paused:
 		return refusal{errs.Conflict("cannot start a paused container, try unpause instead")}
 	case s.State.Running && !(again && s.State.Restarting):
@@ -85,6 +85,10 @@ func (c *Containers) startLocked(ctx context.Context, ct *Container, again bool)
 	}
 	c.event(ct.Snapshot(), events.ActionStart)
 	return nil
+}
+
+func errMarked() error {
+	return errs.Conflict("container is marked for removal and cannot be started")
 }
 
 // startFailed writes down why a container could not be started, with docker's
@@ -300,9 +304,16 @@ func (r *run) createProcess(ctx context.Context) error {
 // announce makes the run known, so that attached clients connect before the program runs.
 func (r *run) announce(context.Context) error {
 	before := *r.ct.Snapshot()
-	r.ct.update(func(s *Snapshot) {
+	_, err := r.ct.tryUpdate(func(s *Snapshot) error {
+		if s.State.Removing {
+			return errMarked() // meanwhile
+		}
 		r.begin(s)
+		return nil
 	})
+	if err != nil {
+		return err
+	}
 	r.undo.add(func() error {
 		r.ct.endProc()
 		r.ct.update(func(s *Snapshot) { s.State, s.Runs, s.RestartCount = before.State, before.Runs, before.RestartCount })
