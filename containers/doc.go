@@ -14,6 +14,9 @@
 // change. Operations that take time (start, pause, rename, removal, handling of an
 // exit) take turns by Container.lock, which is never needed for reading.
 //
+// A container whose restart policy wants it back is restarting between its end
+// and the next start (policy.go): it says that it runs, and has no process.
+//
 // # On disk
 //
 //	ROOT/containers/ID/container.json   the record: identity, configuration, policy, last exit (package record)
@@ -23,7 +26,8 @@
 //	EXECROOT/containers/ID/bundle/      the OCI bundle of the run, gone after a reboot
 //
 // A record is durable before create answers, except that of a container with
-// AutoRemove: nobody owes it a life after a reboot.
+// AutoRemove: nobody owes it a life after a reboot. A folder without a record is
+// what a create or a removal that was cut off has left, and goes at the next boot.
 //
 // # What is decided here for now
 //
