@@ -60,6 +60,7 @@ func run(args []string, drivers Drivers) error {
 	if err := os.Chdir("/"); err != nil {
 		return err
 	}
+	defaultIgnored()
 	terminate := catchSignals()
 
 	if err := os.MkdirAll(filepath.Join(root, "containers"), 0o700); err != nil {

@@ -37,7 +37,11 @@ func (w *Writer) Rotate() error {
 }
 
 func (w *Writer) shift() error {
-	for n := w.options.MaxFiles - 1; n > 0; n-- {
+	last := 1 // the number that the oldest file gets
+	for last < w.options.MaxFiles-1 && w.hasRotated(last) {
+		last++
+	}
+	for n := last; n > 0; n-- {
 		from, to := w.rotated(n-1), w.rotated(n)
 		for _, ext := range []string{"", ".gz"} {
 			if err := os.Rename(from+ext, to+ext); err == nil {
@@ -52,6 +56,15 @@ func (w *Writer) shift() error {
 		}
 	}
 	return nil
+}
+
+func (w *Writer) hasRotated(n int) bool {
+	for _, ext := range []string{"", ".gz"} {
+		if _, err := os.Lstat(w.rotated(n) + ext); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *Writer) rotated(n int) string {
