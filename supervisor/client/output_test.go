@@ -195,3 +195,22 @@ func TestEndOfInitEndsEverybody(t *testing.T) {
 		assert.NilError(t, b.ctx.Err(), "%s", left)
 	}
 }
+
+func TestOutOfMemoryIsToldWithTheExit(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	b := newBench(t)
+	q := b.request("c", "native")
+	spec := exectest.Spec(b.rootfs, exectest.Script("tail /dev/zero", "exit 3")...)
+	limit := int64(24 << 20)
+	spec.Linux.Resources.Memory = &specs.LinuxMemory{Limit: &limit}
+	exectest.WriteBundle(t, q.BundleDir, spec)
+	p, err := b.Create(b.ctx, q)
+	assert.NilError(t, err)
+	defer p.PidFD.Close()
+	assert.NilError(t, b.Start(b.ctx, "c"))
+	e := b.exit("c", "")
+	assert.Assert(t, e.OOMKilled)
+	assert.Equal(t, e.ExitCode, 3) // the shell outlived its child
+}
