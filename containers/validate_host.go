@@ -1,6 +1,7 @@
 package containers
 
 import (
+	"slices"
 	"strings"
 
 	units "github.com/docker/go-units"
@@ -123,8 +124,8 @@ func ipcSysctl(name string) bool {
 // checkSysctls lets through only what belongs to a namespace of the container's own.
 func checkSysctls(hc *container.HostConfig) error {
 	for name, value := range hc.Sysctls {
-		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/") != "" || strings.Contains(name, "..") ||
-			strings.HasPrefix(name, ".") || strings.HasPrefix(name, "/") {
+		words := strings.Split(strings.ReplaceAll(name, "/", "."), ".")
+		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/") != "" || slices.Contains(words, "") {
 			return errs.Invalid("invalid sysctl name %q", name)
 		}
 		if strings.ContainsAny(value, "\n\r\x00") {

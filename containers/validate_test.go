@@ -59,6 +59,8 @@ var requests = []struct{ config, host, text string }{
 	{``, `{"Sysctls":{"kernel.core_pattern":"x"}}`, `sysctl "kernel.core_pattern" is not in a separate kernel namespace`},
 	{``, `{"Sysctls":{"kernel/core_pattern":"x"}}`, `sysctl "kernel/core_pattern" is not in a separate kernel namespace`},
 	{``, `{"Sysctls":{"net/../kernel/core_pattern":"x"}}`, `invalid sysctl name "net/../kernel/core_pattern"`},
+	{``, `{"Sysctls":{"net.":"x"}}`, `invalid sysctl name "net."`},
+	{``, `{"Sysctls":{"net.//kernel/core_pattern":"x"}}`, `invalid sysctl name "net.//kernel/core_pattern"`},
 	{``, `{"Sysctls":{"net.a\nb":"x"}}`, `invalid sysctl name "net.a\nb"`},
 	{``, `{"Sysctls":{"net.core.somaxconn":"1"},"NetworkMode":"host"}`, `sysctl "net.core.somaxconn" not allowed in host network namespace`},
 	{``, `{"DeviceCgroupRules":["x"]}`, "invalid device cgroup rule format: 'x'"},
