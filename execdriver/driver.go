@@ -76,6 +76,8 @@ type Process struct {
 }
 
 // Pauser is implemented by drivers that can freeze all processes of a container.
+// Pausing a paused container and resuming a running one are not errors. A paused
+// container dies of Signal with SIGKILL and of Delete without being resumed.
 type Pauser interface {
 	Pause(ctx context.Context, id string) error
 	Resume(ctx context.Context, id string) error

@@ -123,6 +123,9 @@ func pauseStops(b *bench) {
 			b.t.Fatal("it counts on though it is paused")
 		}
 	}
+	must(b.t, d.Pause(ctx(), "c"))
+	must(b.t, d.Resume(ctx(), "c"))
+	p.line()
 	must(b.t, d.Resume(ctx(), "c"))
 	p.line()
 }

@@ -1,12 +1,22 @@
 package native
 
-import "context"
+import (
+	"context"
+	"errors"
+
+	"github.com/opencontainers/runc/libcontainer"
+)
 
 // Pause implements execdriver.Pauser.
 func (d *Driver) Pause(_ context.Context, id string) error {
 	c, err := d.load(id)
 	if err != nil {
 		return err
+	}
+	if status, err := c.Status(); err != nil {
+		return err
+	} else if status == libcontainer.Paused {
+		return nil // libcontainer would say that it does not run
 	}
 	return classify(c.Pause())
 }
@@ -17,7 +27,10 @@ func (d *Driver) Resume(_ context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return classify(c.Resume())
+	if err := c.Resume(); !errors.Is(err, libcontainer.ErrNotPaused) {
+		return classify(err)
+	}
+	return nil // SIGKILL, for one, has thawed it before
 }
 
 // Pids implements execdriver.Pidser.
