@@ -76,6 +76,7 @@ func TestHostileImagesDoNotReachTheHost(t *testing.T) {
 	bind, started := t.TempDir(), 0
 	for name, tree := range hostileTrees(h.aim) {
 		t.Run(name, func(t *testing.T) {
+			e := e.in(t)
 			if !e.importImage("hostile", append(entries, tree...)...) {
 				return // refused: good as well
 			}

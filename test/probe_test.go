@@ -54,6 +54,9 @@ func probeEntries(t *testing.T) []harness.Entry {
 	}
 }
 
+// in is the same daemon for a part of a test.
+func (e *engine) in(t *testing.T) *engine { return &engine{e.Daemon, t, e.cli} }
+
 // importImage makes an image of the entries. An image that the engine refuses
 // is told by false.
 func (e *engine) importImage(name string, entries ...harness.Entry) bool {
@@ -142,7 +145,7 @@ func TestDefaultsAreTheGoldenVerdicts(t *testing.T) {
 		{"exec as the container's 1000", user, []string{"exec", "user", "/probe"}},
 		{"exec as root in the container of 1000", root, []string{"exec", "-u", "0", "user", "/probe"}},
 	} {
-		t.Run(row.name, func(t *testing.T) { row.table.compare(t, e.must(row.args...)) })
+		t.Run(row.name, func(t *testing.T) { row.table.compare(t, e.in(t).must(row.args...)) })
 	}
 }
 
@@ -151,10 +154,10 @@ func TestNothingMoreIsOpenWithATerminal(t *testing.T) {
 	e.must("run", "-d", "--name", "held", "probe", "/probe", "wait")
 	table := goldenVerdicts(t, false)
 	t.Run("run", func(t *testing.T) {
-		table.compare(t, e.must("run", "--rm", "-t", "probe", "/probe", "self"), "status", "descriptors")
+		table.compare(t, e.in(t).must("run", "--rm", "-t", "probe", "/probe", "self"), "status", "descriptors")
 	})
 	t.Run("exec", func(t *testing.T) {
-		table.compare(t, e.must("exec", "-t", "held", "/probe", "self"), "status", "descriptors")
+		table.compare(t, e.in(t).must("exec", "-t", "held", "/probe", "self"), "status", "descriptors")
 	})
 }
 
