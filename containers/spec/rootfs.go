@@ -15,8 +15,9 @@ import (
 )
 
 // maxAccounts bounds what is read of an image's passwd and group: such files
-// have a few kilobytes, and an image may have one that never ends.
-const maxAccounts = 8 << 20
+// have a few kilobytes, and an image may have one that never ends. What is
+// parsed of it takes some fifteen times as much memory.
+const maxAccounts = 2 << 20
 
 func asPathError(err error, target **fs.PathError) bool { return errors.As(err, target) }
 
