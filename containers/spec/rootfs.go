@@ -14,10 +14,13 @@ import (
 	"github.com/jobengine/engine/internal/errs"
 )
 
-// maxAccounts bounds what is read of an image's passwd and group: such files
-// have a few kilobytes, and an image may have one that never ends. What is
-// parsed of it takes some fifteen times as much memory.
-const maxAccounts = 2 << 20
+// maxAccounts and maxAccountLines bound what is read of an image's passwd and
+// group: such files have a few kilobytes, and an image may have one that never
+// ends. Each line that is parsed takes some hundred bytes more than it has.
+const (
+	maxAccounts     = 2 << 20
+	maxAccountLines = 1 << 15
+)
 
 func asPathError(err error, target **fs.PathError) bool { return errors.As(err, target) }
 
@@ -63,7 +66,7 @@ func MakeCwd(root, path string) error {
 
 // readInRoot reads a file of a container's root as the container would see it:
 // links lead nowhere outside, and what is no regular file is not read. A missing
-// file is empty. Of a file beyond the bound the whole lines within it are read.
+// file is empty. Of a file beyond the bounds the whole lines within them are read.
 func readInRoot(root, path string) ([]byte, error) {
 	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -92,5 +95,17 @@ func readInRoot(root, path string) ([]byte, error) {
 	if len(text) > maxAccounts {
 		text = text[:bytes.LastIndexByte(text[:maxAccounts], '\n')+1]
 	}
-	return text, nil
+	return firstLines(text, maxAccountLines), nil
+}
+
+func firstLines(text []byte, n int) []byte {
+	end := 0
+	for ; n > 0; n-- {
+		i := bytes.IndexByte(text[end:], '\n')
+		if i < 0 {
+			return text
+		}
+		end += i + 1
+	}
+	return text[:end]
 }

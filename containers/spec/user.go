@@ -42,9 +42,11 @@ func outOfRange(id int) bool { return id < 0 || id > math.MaxInt32 }
 
 func withGroups(found *user.ExecUser, groupAdd []string, group []byte) (User, error) {
 	groups := []uint32{uint32(found.Gid)}
+	have := map[int]bool{found.Gid: true}
 	add := func(gids []int) {
 		for _, gid := range gids {
-			if !slices.Contains(groups, uint32(gid)) {
+			if !have[gid] {
+				have[gid] = true
 				groups = append(groups, uint32(gid))
 			}
 		}

@@ -173,3 +173,12 @@ func TestTheWorkingFolderIsMadeInsideTheRoot(t *testing.T) {
 		assert.Equal(t, len(entries), 1, path)
 	}
 }
+
+func TestOnlySoManyAccountsAreRead(t *testing.T) {
+	first := strings.Repeat("u:x:5:5::/:\n", maxAccountLines-1)
+	root := image(t, first+"last:x:6:6::/:\nbeyond:x:7:7::/:\n", "")
+	_, err := FindUser(root, "last", nil)
+	assert.NilError(t, err)
+	_, err = FindUser(root, "beyond", nil)
+	assert.ErrorContains(t, err, "no matching entries")
+}
