@@ -3,6 +3,7 @@ package containers
 import (
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -136,6 +137,30 @@ func TestAStalledClientStallsNobodyAndMissesNothing(t *testing.T) {
 		assert.Assert(t, strings.HasPrefix(cl.stderr(), "e0\ne100\n"))
 		assert.Equal(t, strings.Count(cl.stderr(), "\n"), strings.Count(quick.stderr(), "\n"))
 	}
+}
+
+func TestAStalledClientGetsBinaryOutputUnchanged(t *testing.T) {
+	noLeak(t)
+	w, r := newStreamsWorld(t)
+	id := w.mustCreate(t, "ada")
+	cl := w.attachClient(both("ada"))
+	cl.awaitOpen(t)
+	cl.set(func() { cl.stall = true })
+	w.mustStart(t, "ada")
+	random := rand.New(rand.NewPCG(1, 2))
+	var want strings.Builder
+	for want.Len() < 3*spool.Window {
+		chunk := make([]byte, 3000)
+		for i := range chunk {
+			chunk[i] = byte(random.Uint32())
+		}
+		want.Write(chunk)
+		r.print(id, Stdout, string(chunk))
+	}
+	cl.set(func() { cl.stall = false })
+	r.end(id, 0)
+	assert.NilError(t, cl.result(t))
+	assert.Assert(t, cl.stdout() == want.String(), "%d bytes of %d", len(cl.stdout()), want.Len())
 }
 
 func TestAStalledClientThatTheLogHasOutrunGoesOnWithWhatIsKept(t *testing.T) {
