@@ -8,7 +8,8 @@
 //   probe self       the part of it that concerns the process itself
 //   probe wait       does nothing for ever
 //   probe race A B   exchanges two names for ever
-//   probe spy        looks for ever at each new process for what it gives away
+//   probe spy FILE   looks for ever at each new process for what it gives away,
+//                    among it FILE, which is one of the host
 //
 // It is one static program so that it runs in an empty image.
 #include "probe.h"
@@ -27,7 +28,7 @@ int main(int argc, char **argv) {
 	if (argc > 1 && strcmp(argv[1], "wait") == 0)
 		for (;;) pause();
 	if (argc > 3 && strcmp(argv[1], "race") == 0) return race(argv[2], argv[3]);
-	if (argc > 1 && strcmp(argv[1], "spy") == 0) return spy();
+	if (argc > 2 && strcmp(argv[1], "spy") == 0) return spy(argv[2]);
 	// On a host as root the calls would succeed, and some of them do harm.
 	char self[16] = "";
 	if (readlink("/proc/self/exe", self, sizeof self - 1) < 0 || strcmp(self, "/probe")) {

@@ -17,4 +17,4 @@ void files(void);
 void process(void);
 
 int race(const char *a, const char *b);
-int spy(void);
+int spy(const char *secret);

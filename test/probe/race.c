@@ -52,6 +52,9 @@ static void tell(const char *what, const char *detail) {
 	}
 }
 
+// secret is a file of the host that must not be reached.
+static const char *secret;
+
 static void look(const char *pid) {
 	char path[300], target[256], what[64];
 	ssize_t n;
@@ -67,6 +70,10 @@ static void look(const char *pid) {
 	}
 	snprintf(path, sizeof path, "/proc/%s/cwd", pid);
 	if ((n = readlink(path, target, sizeof target - 1)) > 0) target[n] = 0, tell("cwd", target);
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof path, "/proc/%s/%s/../../../../../../../../%s", pid, i ? "cwd" : "root", secret);
+		if ((fd = open(path, O_RDONLY)) >= 0) tell("REACHED", path), close(fd);
+	}
 	snprintf(path, sizeof path, "/proc/%s/fd", pid);
 	DIR *dir = opendir(path);
 	if (!dir) return;
@@ -81,10 +88,8 @@ static void look(const char *pid) {
 		if (bracket && strchr(target, ':')) *bracket = 0;
 		snprintf(what, sizeof what, "fd-%s", atoi(e->d_name) > 2 ? "above-2" : "stdio");
 		tell(what, target);
-		if (atoi(e->d_name) > 2 && strchr(target, '/')) {
-			snprintf(path, sizeof path, "/proc/%s/fd/%s/../../../../etc/hostname", pid, e->d_name);
-			if ((fd = open(path, O_RDONLY)) >= 0) tell("REACHED", target), close(fd);
-		}
+		snprintf(path, sizeof path, "/proc/%s/fd/%s/../../../../../../../../%s", pid, e->d_name, secret);
+		if ((fd = open(path, O_RDONLY)) >= 0) tell("REACHED", target), close(fd);
 	}
 	closedir(dir);
 }
@@ -101,28 +106,32 @@ static void attach(int pid) {
 	if (ptrace(PTRACE_INTERRUPT, pid, 0, 0) == 0 && waitpid(pid, &status, __WALL) == pid) ptrace(PTRACE_DETACH, pid, 0, 0);
 }
 
-// spy looks at every process of the container but itself. Pids are tried ahead
-// of the newest, since reading the folder takes longer than a start.
-int spy(void) {
-	int self = getpid(), next = 2;
+// newest is the number of the newest process or thread of the container.
+static int newest(void) {
+	char text[128] = "";
+	int fd = open("/proc/loadavg", O_RDONLY), last = 0;
+	if (fd >= 0 && read(fd, text, sizeof text - 1) > 0) sscanf(text, "%*s %*s %*s %*s %d", &last);
+	if (fd >= 0) close(fd);
+	return last;
+}
+
+// spy looks at every new process of the container. Numbers around the newest
+// are tried, since reading the folder takes longer than a start; what enters has
+// threads, whose numbers come after its own.
+int spy(const char *file) {
+	int self = getpid();
+	secret = file;
 	puts("spying");
 	fflush(stdout);
 	for (;;) {
-		for (int pid = next; pid < next + 8; pid++) {
+		int last = newest();
+		for (int pid = last > 26 ? last - 24 : 2; pid < last + 8; pid++) {
 			char text[16];
 			struct stat st;
 			snprintf(text, sizeof text, "/proc/%d", pid);
-			if (pid == self) continue;
-			if (stat(text, &st) == 0) {
-				look(text + 6);
-				attach(pid);
-				if (pid > next) next = pid;
-			}
+			if (pid == self || stat(text, &st)) continue;
+			look(text + 6);
+			attach(pid);
 		}
-		// The newest may be gone, and numbers go on.
-		char load[128] = "";
-		int fd = open("/proc/loadavg", O_RDONLY), last;
-		if (fd >= 0 && read(fd, load, sizeof load - 1) > 0 && sscanf(load, "%*s %*s %*s %*s %d", &last) == 1 && last > next) next = last;
-		if (fd >= 0) close(fd);
 	}
 }
