@@ -120,6 +120,9 @@ func (l *execLink) connect(ctx context.Context, s engine.Streams) {
 	select {
 	case <-l.e.ended:
 	case <-leave.Done():
+		if l.stdin != nil { // its writer may be waiting for a process that does not read
+			l.stdin.Close()
+		}
 		return
 	}
 	grace := time.NewTimer(execGrace)

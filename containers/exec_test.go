@@ -149,6 +149,24 @@ func TestAVanishedClientLeavesItsExecRunningAndRead(t *testing.T) {
 	r.end(id, 0)
 }
 
+func TestAClientThatGoesEndsTheInputOfItsExecAlsoWhenNobodyReadsIt(t *testing.T) {
+	noLeak(t)
+	w, r, id := newExecWorld(t)
+	x := w.mustExec(t)
+	cl := w.execClient(jobs.ExecStartIn{Exec: x})
+	p := r.exec(id)
+	cl.awaitOpen(t)
+	go cl.stdin.Write(make([]byte, 1<<20)) // more than a pipe holds
+	readFrom(t, p.stdin, 1)
+	cl.cancel()
+	assert.NilError(t, cl.result(t))
+	_, err := io.Copy(io.Discard, p.stdin)
+	assert.NilError(t, err)
+	r.execExit(id, 0)
+	r.awaitExit(t, w, x, 0)
+	r.end(id, 0)
+}
+
 func TestAStalledExecClientStallsOnlyItsOwn(t *testing.T) {
 	noLeak(t)
 	w, r, id := newExecWorld(t)
