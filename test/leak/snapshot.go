@@ -34,9 +34,10 @@ func Take(dirs ...string) Snapshot {
 			}
 		}
 	}
-	for i, m := range mounts() {
-		// The same place may be mounted over twice.
-		add("mount", fmt.Sprintf("%s#%d", m, count(mounts()[:i], m)), m.String())
+	seen := map[mount]int{} // the same place may be mounted over twice
+	for _, m := range mounts() {
+		seen[m]++
+		add("mount", fmt.Sprintf("%s#%d", m, seen[m]), m.String())
 	}
 	for _, top := range hierarchies() {
 		for _, dir := range dirsBelow(top) {
@@ -82,15 +83,6 @@ func tied(p process) bool {
 func firstCgroup(p process) string {
 	line, _, _ := strings.Cut(p.Cgroup, "\n")
 	return line
-}
-
-func count(all []mount, m mount) (n int) {
-	for _, x := range all {
-		if x == m {
-			n++
-		}
-	}
-	return n
 }
 
 func list(dir string) []string {
