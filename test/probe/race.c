@@ -126,7 +126,7 @@ int spy(const char *file) {
 	for (;;) {
 		int last = newest();
 		for (int pid = last > 26 ? last - 24 : 2; pid < last + 8; pid++) {
-			char text[16];
+			char text[24];
 			struct stat st;
 			snprintf(text, sizeof text, "/proc/%d", pid);
 			if (pid == self || stat(text, &st)) continue;
