@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"gotest.tools/v3/assert"
 )
@@ -124,4 +125,21 @@ func FuzzConfigFile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		_ = applyConfig([]byte(text), flagSet(&Config{}))
 	})
+}
+
+func TestALockThatIsJustBeingLetGoIsWaitedFor(t *testing.T) {
+	root := t.TempDir()
+	cfg := &Config{DataRoot: root + "/data", ExecRoot: root + "/exec", PidFile: root + "/pid"}
+	t.Setenv("TMPDIR", os.TempDir()) // claim sets it
+	first, err := claim(cfg)
+	assert.NilError(t, err)
+	_, err = claim(cfg)
+	assert.ErrorContains(t, err, "in use by another process")
+	go func() {
+		time.Sleep(50 * time.Millisecond)
+		first()
+	}()
+	second, err := claim(cfg)
+	assert.NilError(t, err)
+	second()
 }

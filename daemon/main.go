@@ -151,13 +151,21 @@ func claim(cfg *Config) (release func(), err error) {
 		if err := os.MkdirAll(dir.path, dir.perm); err != nil {
 			return nil, err
 		}
-		lock, err := durable.Lock(dir.path)
+		var lock *durable.DirLock
+		err := patiently(func() (err error) {
+			lock, err = durable.Lock(dir.path)
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}
 		undo = append(undo, func() { lock.Unlock() })
 	}
-	pid, err := writePidFile(cfg.PidFile)
+	var pid *pidFile
+	err = patiently(func() (err error) {
+		pid, err = writePidFile(cfg.PidFile)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -170,6 +178,16 @@ func claim(cfg *Config) (release func(), err error) {
 		return nil, err
 	}
 	return undoAll, os.Setenv("TMPDIR", temp)
+}
+
+// patiently tries again for half a second: a daemon that was just killed may
+// not have let go of its locks yet.
+func patiently(lock func() error) error {
+	for until := time.Now().Add(500 * time.Millisecond); ; time.Sleep(10 * time.Millisecond) {
+		if err := lock(); err == nil || time.Now().After(until) {
+			return err
+		}
+	}
 }
 
 func newLog(cfg *Config) (*logrus.Logger, error) {
