@@ -31,9 +31,9 @@ func (a *attachment) copyStdin(ctx context.Context, to *os.File, from io.Reader,
 	case errors.Is(err, detachkeys.ErrDetached):
 		a.c.event(a.ct.Snapshot(), events.ActionDetach)
 		leave()
-	case errors.Is(err, os.ErrClosed), isBroken(err):
-		// The session or the container has ended. Reading goes on, so that the
-		// client's end is noticed.
+	case isBroken(err) && ctx.Err() == nil:
+		// The run or its input has ended. Reading goes on, so that the client's end
+		// is noticed.
 		_, _ = io.Copy(io.Discard, from)
 	case a.s.Config.Tty:
 		leave()

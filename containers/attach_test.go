@@ -296,6 +296,23 @@ func TestAStalledClientGetsAllOfAContainerThatIsGone(t *testing.T) {
 	assert.Assert(t, os.IsNotExist(err), "its folder is still there")
 }
 
+func TestAClientThatGoesEndsTheStdinThatWasItsOwn(t *testing.T) {
+	noLeak(t)
+	w, r := newStreamsWorld(t)
+	id := w.mustCreate(t, "ada", withStdin)
+	in := both("ada")
+	in.Stdin = true
+	cl := w.attachClient(in)
+	cl.awaitOpen(t)
+	w.mustStart(t, "ada")
+	go cl.stdin.Write(make([]byte, 1<<20)) // more than the FIFO holds, and nobody reads it
+	readFrom(t, r.stdin[id], 1)
+	cl.cancel()
+	assert.NilError(t, cl.result(t))
+	r.awaitCall(t, "CloseStdin")
+	r.end(id, 0)
+}
+
 func TestDetachKeysEndTheSessionOfATerminal(t *testing.T) {
 	noLeak(t)
 	w, r := newStreamsWorld(t)
