@@ -166,7 +166,7 @@ func TestKilledSupervisorLosesAndDoublesNothing(t *testing.T) {
 // TestKilledSupervisorUnderFlood: as fast as containers can print, and rotated.
 func TestKilledSupervisorUnderFlood(t *testing.T) {
 	drivers(t, func(t *testing.T, b *bench, driver string) {
-		const lines = 1_500_000
+		const lines = 500_000
 		for i := range 2 {
 			q := b.request(fmt.Sprint("c", i), driver)
 			q.Log.MaxSizeBytes, q.Log.MaxFiles = int64(i)*10_000_000, 1000
