@@ -115,8 +115,7 @@ echo "    $(busybox wget -q -O - "http://127.0.0.1:$port/")"
 
 say "7. Killing the daemon with SIGKILL, and starting it again: the container does not notice."
 before=$("$engine" inspect -f '{{.State.Pid}}' web)
-kill -9 "$daemon"
-wait "$daemon" 2>/dev/null || true
+{ kill -9 "$daemon"; wait "$daemon"; } 2>/dev/null || true
 echo "    While no daemon runs: $(busybox wget -q -O - "http://127.0.0.1:$port/")"
 setsid "$engine" -d -H "$ENGINE_HOST" --data-root "$dir/data" --exec-root "$dir/exec" -p "$dir/pid" --cgroup-parent "$cgroup" >>"$dir/log" 2>&1 </dev/null &
 daemon=$!
