@@ -217,3 +217,24 @@ func TestDeviceListIsExact(t *testing.T) {
 	e.must("run", "-d", "--name", "all", "--privileged", "probe", "/probe", "wait")
 	assert.DeepEqual(t, list(e.must("inspect", "-f", "{{.State.Pid}}", "all")), []string{"a *:* rwm"})
 }
+
+func TestHostNamespacesOpenNothingElse(t *testing.T) {
+	h := newHost(t)
+	e := startProbe(t)
+	table := goldenVerdicts(t, false)
+	for _, args := range [][]string{{"--ipc", "host"}, {"--uts", "host"}, {"--pid", "host"}, {"--network", "host"}, {"--cgroupns", "private"},
+		{"--ipc", "host", "--uts", "host", "--pid", "host", "--network", "host"}} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			e := e.in(t)
+			run := append([]string{"run", "--rm"}, args...)
+			protects(t, table, e.must(append(run, "probe", "/probe", "files")...))
+			self := values(e.must(append(run, "probe", "/probe", "self")...))
+			for what, verdict := range self {
+				if strings.HasPrefix(what, "status:") || what == "descriptors" {
+					assert.Check(t, slices.Contains(table[what], verdict), "%s: %s, want %v", what, verdict, table[what])
+				}
+			}
+			h.unchanged(t)
+		})
+	}
+}
