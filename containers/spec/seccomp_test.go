@@ -3,6 +3,7 @@ package spec_test
 import (
 	"testing"
 
+	"github.com/moby/moby/api/types/container"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
@@ -44,4 +45,17 @@ func TestSocketFamiliesAreJudgedByTheBitsThatTheKernelReads(t *testing.T) {
 	}
 	assert.Assert(t, !allows(t, p, 64))
 	assert.Assert(t, !allows(t, p, 0xffffffff))
+}
+
+func TestAProfileIsNotPassedOverWhereThereAreNoFilters(t *testing.T) {
+	in := spec.Input{
+		ID: "c", Path: "true", Config: &container.Config{},
+		HostConfig: &container.HostConfig{SecurityOpt: []string{`seccomp={"defaultAction":"SCMP_ACT_ALLOW"}`}},
+	}
+	_, err := spec.Make(in)
+	assert.ErrorContains(t, err, "cannot run a custom seccomp profile")
+	in.HostConfig.SecurityOpt = nil
+	made, err := spec.Make(in)
+	assert.NilError(t, err)
+	assert.Assert(t, made.Linux.Seccomp == nil)
 }

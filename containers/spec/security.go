@@ -79,8 +79,14 @@ func CheckProfile(profile string) error {
 // capabilities in s.
 func (in *Input) seccomp(s *specs.Spec) (*specs.LinuxSeccomp, error) {
 	security, err := ParseSecurity(in.HostConfig.SecurityOpt)
-	if err != nil || security.Unconfined || !in.Host.Seccomp {
+	if err != nil || security.Unconfined {
 		return nil, err
+	}
+	if !in.Host.Seccomp {
+		if security.Profile != "" {
+			return nil, errs.Invalid("seccomp is not enabled in your kernel, cannot run a custom seccomp profile")
+		}
+		return nil, nil
 	}
 	if security.Profile != "" {
 		return seccomp.LoadProfile(security.Profile, s)
