@@ -16,6 +16,7 @@ import (
 	"github.com/opencontainers/runc/libcontainer/specconv"
 
 	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/rlimit"
 )
 
 // Create implements execdriver.Driver.
@@ -25,7 +26,7 @@ func (d *Driver) Create(_ context.Context, id string, b execdriver.Bundle, stdio
 		return none, errors.New("the spec has no process to run")
 	}
 	spec := *b.Spec
-	spec.Process = withinReach(spec.Process)
+	spec.Process = rlimit.WithinReach(spec.Process)
 	config, err := configure(id, b.Dir, &spec)
 	if err != nil {
 		return none, err
@@ -167,7 +168,7 @@ func process(p *specs.Process, stdio execdriver.Stdio) (*libcontainer.Process, e
 		}
 	}
 	for _, l := range p.Rlimits {
-		which, ok := rlimits()[l.Type]
+		which, ok := rlimit.Numbers()[l.Type]
 		if !ok {
 			return nil, fmt.Errorf("unknown rlimit %q", l.Type)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/runc/libcontainer"
 
 	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/rlimit"
 )
 
 // Exec implements execdriver.Driver.
@@ -35,7 +36,7 @@ func (d *Driver) Exec(_ context.Context, id string, p *specs.Process, stdio exec
 		// It would wait in the frozen cgroup for ever.
 		return none, errors.New("cannot exec in a paused container")
 	}
-	lp, err := process(withinReach(p), stdio)
+	lp, err := process(rlimit.WithinReach(p), stdio)
 	if err != nil {
 		return none, err
 	}

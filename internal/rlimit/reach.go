@@ -1,4 +1,4 @@
-package native
+package rlimit
 
 import (
 	"fmt"
@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rlimits maps the names of the runtime spec to the kernel's numbers.
-var rlimits = sync.OnceValue(func() map[string]int {
+// Numbers maps the names of the runtime spec to the kernel's numbers.
+var Numbers = sync.OnceValue(func() map[string]int {
 	return map[string]int{
 		"RLIMIT_AS": unix.RLIMIT_AS, "RLIMIT_CORE": unix.RLIMIT_CORE, "RLIMIT_CPU": unix.RLIMIT_CPU,
 		"RLIMIT_DATA": unix.RLIMIT_DATA, "RLIMIT_FSIZE": unix.RLIMIT_FSIZE, "RLIMIT_LOCKS": unix.RLIMIT_LOCKS,
@@ -24,18 +24,22 @@ var rlimits = sync.OnceValue(func() map[string]int {
 	}
 })
 
-// withinReach gives p as far as this process may make it so. Without
+// WithinReach gives p as far as this process may make it so. Without
 // CAP_SYS_RESOURCE nobody can raise a hard limit or lower an OOM score, and a
 // container with a slightly lower limit is better than none.
-func withinReach(p *specs.Process) *specs.Process {
-	if hasSysResource() {
+func WithinReach(p *specs.Process) *specs.Process {
+	if p == nil || hasSysResource() {
 		return p
 	}
+	return capped(p)
+}
+
+func capped(p *specs.Process) *specs.Process {
 	q := *p
 	q.Rlimits = nil
 	for _, l := range p.Rlimits {
 		var own unix.Rlimit
-		if which, ok := rlimits()[l.Type]; ok && unix.Getrlimit(which, &own) == nil && l.Hard > own.Max {
+		if which, ok := Numbers()[l.Type]; ok && unix.Getrlimit(which, &own) == nil && l.Hard > own.Max {
 			warnOnce("%s: hard limit %d is above ours and CAP_SYS_RESOURCE is missing: using %d", l.Type, l.Hard, own.Max)
 			l.Hard, l.Soft = own.Max, min(l.Soft, own.Max)
 		}
