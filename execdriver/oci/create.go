@@ -1,0 +1,142 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/pidfd"
+	"github.com/jobengine/engine/internal/rlimit"
+)
+
+// Create implements execdriver.Driver.
+func (d *Driver) Create(ctx context.Context, id string, b execdriver.Bundle, stdio execdriver.Stdio) (p execdriver.Process, err error) {
+	if b.Spec == nil || b.Spec.Process == nil || len(b.Spec.Process.Args) == 0 {
+		return p, errors.New("the spec has no process to run")
+	}
+	if err := d.becomeReaper(); err != nil {
+		return p, err
+	}
+	if err := os.Mkdir(d.dir(id), 0o700); errors.Is(err, os.ErrExist) {
+		return p, execdriver.ErrExists
+	} else if err != nil {
+		return p, err
+	}
+	defer func() {
+		if err != nil {
+			// An error here would hide the real one.
+			_ = d.Delete(context.WithoutCancel(ctx), id)
+		}
+	}()
+	bundle, err := d.bundle(id, b)
+	if err != nil {
+		return p, err
+	}
+	pidFile := filepath.Join(d.dir(id), "pid")
+	args := []string{"--bundle", bundle, "--pid-file", pidFile}
+	named, p, err := d.launch(launch{
+		pidFile: pidFile, log: d.logPath(id), callFile: d.callPath(id), process: b.Spec.Process, stdio: stdio,
+		command: func(console ...string) *exec.Cmd {
+			return d.command(ctx, d.logPath(id), "create", append(append(args, console...), id)...)
+		},
+	})
+	if err != nil {
+		return p, err
+	}
+	if err := d.saveRecord(id, named, b.Spec); err != nil {
+		discard(p)
+		return execdriver.Process{}, err
+	}
+	_ = os.Remove(d.callPath(id))
+	return p, nil
+}
+
+// callPath is a file that names the runtime's process while it makes the container.
+func (d *Driver) callPath(id string) string { return filepath.Join(d.dir(id), "creating.json") }
+
+// bundle gives the folder of a bundle that this process may run: the caller's, or ours
+// with a changed copy of the spec.
+func (d *Driver) bundle(id string, b execdriver.Bundle) (string, error) {
+	process := rlimit.WithinReach(b.Spec.Process)
+	if process == b.Spec.Process {
+		return b.Dir, nil
+	}
+	spec := *b.Spec
+	spec.Process = process
+	return d.dir(id), save(filepath.Join(d.dir(id), "config.json"), spec)
+}
+
+// launch is a call of the runtime that makes a process.
+type launch struct {
+	pidFile, log string
+	callFile     string // gets the runtime's own process, if not ""
+	process      *specs.Process
+	stdio        execdriver.Stdio
+	command      func(console ...string) *exec.Cmd
+}
+
+func (d *Driver) launch(l launch) (named pidfd.Process, p execdriver.Process, err error) {
+	var cmd *exec.Cmd
+	var bridge *bridge
+	if l.process.Terminal {
+		if bridge, err = openBridge(filepath.Dir(l.pidFile)); err != nil {
+			return named, p, err
+		}
+		defer bridge.close()
+		cmd = l.command("--console-socket", bridge.path)
+	} else {
+		cmd = l.command()
+		// A nil *os.File in an interface would not be nil.
+		if l.stdio.Stdin != nil {
+			cmd.Stdin = l.stdio.Stdin
+		}
+		if l.stdio.Stdout != nil {
+			cmd.Stdout = l.stdio.Stdout
+		}
+		if l.stdio.Stderr != nil {
+			cmd.Stderr = l.stdio.Stderr
+		}
+	}
+	if err := cmd.Start(); err != nil {
+		return named, p, failure(err, l.log)
+	}
+	if l.callFile != "" {
+		call := pidfd.Process{Pid: cmd.Process.Pid}
+		if call.StartTime, err = pidfd.StartTime(call.Pid); err == nil {
+			_ = save(l.callFile, call)
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		return named, p, failure(err, l.log)
+	}
+	if named, err = readPid(l.pidFile); err != nil {
+		return named, p, err
+	}
+	p.Pid = named.Pid
+	if p.PidFD, err = pidfd.Open(named); err != nil {
+		return named, execdriver.Process{}, err
+	}
+	if bridge != nil {
+		if err := bridge.forward(l.stdio.ConsoleSocket); err != nil {
+			discard(p)
+			return named, execdriver.Process{}, err
+		}
+	}
+	return named, p, nil
+}
+
+// discard ends a process that the caller will not hear of.
+func discard(p execdriver.Process) {
+	_ = pidfd.Signal(p.PidFD, unix.SIGKILL)
+	if started, err := pidfd.StartTime(p.Pid); err == nil {
+		_, _ = pidfd.Await(p.PidFD, pidfd.Process{Pid: p.Pid, StartTime: started})
+	}
+	pidfd.Reap(p.PidFD)
+	p.PidFD.Close()
+}
