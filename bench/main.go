@@ -44,6 +44,13 @@ func bench() (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	var runc *contender
+	harness.DestroyOnInterrupt(func() {
+		if runc != nil {
+			runc.stopRunc()
+		}
+		os.RemoveAll(dir)
+	})
 	archive, rootfs := filepath.Join(dir, "busybox.tar"), filepath.Join(dir, "rootfs.tar")
 	if err := errors.Join(harness.BusyboxArchive(archive, "busybox:latest"), harness.BusyboxRootfs(rootfs)); err != nil {
 		return err
@@ -70,7 +77,7 @@ func bench() (err error) {
 			contenders = append(contenders, &contender{name: "engine+" + cli.Name, daemon: engine, cli: cli})
 		}
 	}
-	runc, err := newRunc(filepath.Join(dir, "runc"), rootfs)
+	runc, err = newRunc(filepath.Join(dir, "runc"), rootfs)
 	if err != nil {
 		return err
 	}

@@ -109,6 +109,9 @@ func (d *Daemon) Start() error {
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := d.isAlive(true); err != nil {
+		return err
+	}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -221,6 +224,7 @@ func (d *Daemon) Destroy() error {
 // exec root and TMPDIR. It ends such processes and mounts itself, so that one
 // leak does not make every later test fail.
 func (d *Daemon) Sweep() error {
+	d.isAlive(false)
 	leak.RemoveCgroupParent(d.CgroupParent)
 	if d.Dockerd {
 		leak.Clean(d.Scope()) // what the oracle leaves is not our concern

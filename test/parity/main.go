@@ -63,6 +63,13 @@ func run() error {
 		return err
 	}
 	defer os.RemoveAll(fix.dir)
+	harness.DestroyOnInterrupt(func() {
+		// The sides go on writing until the program ends.
+		for range 10 {
+			os.RemoveAll(fix.dir)
+			time.Sleep(30 * time.Millisecond)
+		}
+	})
 	cache := filepath.Join(dir, ".cache")
 	if *noCache || *self {
 		cache = ""

@@ -169,7 +169,7 @@ func (s *side) ready() error {
 		s.daemon.Destroy()
 		s.daemon = nil
 	}
-	dir, err := os.MkdirTemp("", "engine-parity-"+strings.ReplaceAll(s.Name, "/", "-")+"-")
+	dir, err := os.MkdirTemp(s.fixtures.dir, strings.ReplaceAll(s.Name, "/", "-")+"-")
 	if err != nil {
 		return err
 	}
