@@ -195,6 +195,9 @@ func checkTarget(target string) error {
 	if strings.ContainsRune(target, 0) {
 		return errs.Invalid("invalid mount path: %q", target)
 	}
+	if len(target) >= maxPath {
+		return errs.Invalid("invalid mount path: longer than %d bytes", maxPath-1)
+	}
 	if path.Clean(target) == "/" {
 		return errs.Invalid("invalid specification: destination can't be '/'")
 	}

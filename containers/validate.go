@@ -40,6 +40,9 @@ func checkConfig(cfg *container.Config) error {
 	if cfg.WorkingDir != "" && !path.IsAbs(cfg.WorkingDir) {
 		return errs.Invalid("the working directory '%s' is invalid, it needs to be an absolute path", cfg.WorkingDir)
 	}
+	if len(cfg.WorkingDir) >= maxPath {
+		return errs.Invalid("the working directory is invalid: longer than %d bytes", maxPath-1)
+	}
 	for _, kv := range cfg.Env {
 		if name, _, _ := strings.Cut(kv, "="); name == "" {
 			return errs.Invalid("invalid environment variable: %s", kv)

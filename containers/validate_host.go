@@ -112,7 +112,10 @@ func checkSecurity(hc *container.HostConfig) error {
 	return nil
 }
 
-// sysctlNames are what belongs to the ipc namespace; all of net. belongs to the network's.
+// maxPath is the kernel's PATH_MAX, the 0 at the end counted. A sysctl's value is written as one piece and held to it too.
+const maxPath = 4096
+
+// ipcSysctl tells what belongs to the ipc namespace; all of net. belongs to the network's.
 func ipcSysctl(name string) bool {
 	switch name {
 	case "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced":
@@ -124,6 +127,9 @@ func ipcSysctl(name string) bool {
 // checkSysctls lets through only what belongs to a namespace of the container's own.
 func checkSysctls(hc *container.HostConfig) error {
 	for name, value := range hc.Sysctls {
+		if len(name) >= maxPath || len(value) >= maxPath {
+			return errs.Invalid("invalid sysctl %q: longer than %d bytes", name[:min(len(name), 64)], maxPath-1)
+		}
 		words := strings.Split(strings.ReplaceAll(name, "/", "."), ".")
 		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/") != "" || slices.Contains(words, "") {
 			return errs.Invalid("invalid sysctl name %q", name)
