@@ -206,6 +206,12 @@ func TestNewlinesAndNulsAreRefused(t *testing.T) {
 		"a NUL in a bind":              host("Binds", []string{"/tmp:/a\x00b"}),
 		"a NUL in a tmpfs":             host("Tmpfs", map[string]string{"/a\x00b": ""}),
 		"a NUL in a sysctl":            host("Sysctls", map[string]string{"net.ipv4.ip_forward": "1\x00"}),
+		"a long working folder":        {"WorkingDir": "/" + strings.Repeat("x", 70000)},
+		"a long target of a bind":      host("Binds", []string{"/tmp:/" + strings.Repeat("x", 70000)}),
+		"a long name of a sysctl":      host("Sysctls", map[string]string{"net." + strings.Repeat("x", 70000): "1"}),
+		"a long value of a sysctl":     host("Sysctls", map[string]string{"net.ipv4.ip_forward": strings.Repeat("1", 70000)}),
+		"a long cgroup parent":         host("CgroupParent", "/"+strings.Repeat("x", 70000)),
+		"a namespace by its path":      host("PidMode", "/proc/1/ns/pid"),
 		"a NUL in the cgroup parent":   host("CgroupParent", "/a\x00b"),
 		"a cgroup parent upwards":      host("CgroupParent", "/../../escape"),
 	} {
