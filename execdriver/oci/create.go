@@ -3,6 +3,7 @@ package oci
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,7 +30,9 @@ func (d *Driver) Create(ctx context.Context, id string, b execdriver.Bundle, std
 		return p, err
 	}
 	defer func() {
-		if err != nil {
+		if errors.Is(err, errCannotRun) {
+			_ = os.RemoveAll(d.dir(id)) // Delete would need the runtime
+		} else if err != nil {
 			// An error here would hide the real one.
 			_ = d.Delete(context.WithoutCancel(ctx), id)
 		}
@@ -104,7 +107,7 @@ func (d *Driver) launch(l launch) (named pidfd.Process, p execdriver.Process, er
 		}
 	}
 	if err := cmd.Start(); err != nil {
-		return named, p, failure(err, l.log)
+		return named, p, fmt.Errorf("%w: %w", errCannotRun, err)
 	}
 	if l.callFile != "" {
 		call := pidfd.Process{Pid: cmd.Process.Pid}

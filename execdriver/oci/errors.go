@@ -22,6 +22,9 @@ type classed struct {
 func (e classed) Error() string { return e.text }
 func (e classed) Unwrap() error { return e.class }
 
+// errCannotRun: the runtime's program is missing or broken.
+var errCannotRun = errors.New("the OCI runtime cannot be run")
+
 // maxLog bounds what is read of a runtime's log.
 const maxLog = 1 << 20
 
