@@ -9,7 +9,7 @@
 set -eu
 
 build="libseccomp-dev busybox-static"
-tests="$build docker.io runc iproute2 nftables iptables procps util-linux tmux python3 skopeo curl"
+tests="$build docker.io runc iproute2 nftables iptables procps util-linux curl"
 
 case "${1:-test}" in
 build) want=$build ;;
