@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
+		harness.DestroyOnInterrupt(func() { os.RemoveAll(dir) })
 		busybox, rootfs = filepath.Join(dir, "busybox.tar"), filepath.Join(dir, "rootfs.tar")
 		if err := harness.BusyboxArchive(busybox, "busybox:latest"); err != nil {
 			fmt.Println("test:", err)
