@@ -65,7 +65,7 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 		Root: cfg.DataRoot, ExecRoot: cfg.ExecRoot,
 		Graph: graph, GraphDriver: graphName,
 		Images: imageSource{img}, Runtime: newRuntime(sup), Events: containerEvents{bus, img}, Logs: set.Logs.items,
-		ExecDriver: cfg.ExecDriver, DefaultLog: cfg.LogDriver, DefaultLogOpts: cfg.LogOpts,
+		ExecDriver: cfg.ExecDriver, ExecDrivers: sup.Hello().Drivers, DefaultLog: cfg.LogDriver, DefaultLogOpts: cfg.LogOpts,
 		CgroupParent: cfg.CgroupParent, StopTimeout: int(cfg.DefaultStopTimeout.Seconds()),
 		ShmSizeBytes: cfg.DefaultShmSizeBytes,
 		Seccomp:      hostinfo.SeccompBuilt, Log: cfg.Log,

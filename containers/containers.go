@@ -28,6 +28,7 @@ type Config struct {
 	Logs    map[string]driver.Open // log drivers whose logs can be read, by name; jsonfile.Open
 
 	ExecDriver     string            // of the exec drivers; "" is "native"
+	ExecDrivers    []string          // that a container may name as its runtime, beside ExecDriver
 	DefaultLog     string            // log driver of containers that name none; "" is "json-file"
 	DefaultLogOpts map[string]string // may be nil
 	CgroupParent   string            // "" is "engine"

@@ -285,8 +285,12 @@ func (r *run) createProcess(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	driver, known := r.c.execDriver(r.s.HostConfig.Runtime)
+	if !known { // it was, when the container was created
+		return errs.Invalid("Unknown runtime specified %s", r.s.HostConfig.Runtime)
+	}
 	p, err := r.c.runtime.Create(ctx, RunSpec{
-		ID: r.s.ID, Driver: r.c.cfg.ExecDriver, BundleDir: r.c.bundle(r.s.ID), Run: r.s.Runs + 1,
+		ID: r.s.ID, Driver: driver, BundleDir: r.c.bundle(r.s.ID), Run: r.s.Runs + 1,
 		Tty: r.s.Config.Tty, OpenStdin: r.s.Config.OpenStdin, Log: logging,
 		ExitFile: r.c.exitPath(r.s.ID), Durable: !r.s.HostConfig.AutoRemove,
 	})

@@ -159,12 +159,22 @@ func checkSysctls(hc *container.HostConfig) error {
 }
 
 func (c *Containers) checkRuntime(hc *container.HostConfig) error {
-	switch hc.Runtime {
-	case "", c.cfg.ExecDriver, "runc", "io.containerd.runc.v2":
-		// runc is what the native driver does, and compose files name it.
-		return nil
+	if _, known := c.execDriver(hc.Runtime); !known {
+		return errs.Invalid("Unknown runtime specified %s", hc.Runtime)
 	}
-	return errs.Invalid("Unknown runtime specified %s", hc.Runtime)
+	return nil
+}
+
+// execDriver gives the exec driver that a container's runtime stands for.
+func (c *Containers) execDriver(runtime string) (name string, known bool) {
+	switch {
+	case slices.Contains(c.cfg.ExecDrivers, runtime):
+		return runtime, true
+	case runtime == "", runtime == c.cfg.ExecDriver, runtime == "runc", runtime == "io.containerd.runc.v2":
+		// Compose files name runc, and mean the default.
+		return c.cfg.ExecDriver, true
+	}
+	return "", false
 }
 
 // checkUlimits checks names and that soft is not above hard.

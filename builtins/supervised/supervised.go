@@ -5,6 +5,7 @@ package supervised
 import (
 	"github.com/jobengine/engine/execdriver"
 	"github.com/jobengine/engine/execdriver/native"
+	"github.com/jobengine/engine/execdriver/oci"
 )
 
 // Drivers lists the exec drivers by name. A third party adds its own to the map
@@ -12,5 +13,6 @@ import (
 func Drivers() map[string]execdriver.New {
 	return map[string]execdriver.New{
 		"native": native.New,
+		"oci":    oci.New,
 	}
 }
