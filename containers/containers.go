@@ -9,6 +9,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/jobengine/engine/containers/request"
 	"github.com/jobengine/engine/graphdriver"
 	"github.com/jobengine/engine/internal/durable"
 	"github.com/jobengine/engine/logs/driver"
@@ -51,6 +52,7 @@ type Containers struct {
 	fsys    durable.FS
 	log     *logrus.Logger
 	host    *host
+	rules   *request.Rules
 
 	index    index
 	execs    execs
@@ -91,6 +93,7 @@ func New(cfg Config) (*Containers, error) {
 		fsys: cfg.FS, log: cfg.Log, host: newHost(cfg.Seccomp),
 	}
 	c.volatile.Store(true)
+	c.rules = c.newRules()
 	c.life, c.close = context.WithCancel(context.Background())
 	if err := os.MkdirAll(c.dir, 0o710); err != nil {
 		return nil, err
@@ -99,6 +102,15 @@ func New(cfg Config) (*Containers, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// newRules is what requests are held to here.
+func (c *Containers) newRules() *request.Rules {
+	return &request.Rules{
+		Host: c.host.Host, HostName: c.host.name,
+		ExecDriver: c.cfg.ExecDriver, ExecDrivers: c.cfg.ExecDrivers, DefaultLog: c.cfg.DefaultLog, DefaultLogOpts: c.cfg.DefaultLogOpts,
+		ShmSizeBytes: c.cfg.ShmSizeBytes, CheckLog: c.checkLog,
+	}
 }
 
 // Close stops to follow the runtime. Containers live on.

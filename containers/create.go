@@ -14,6 +14,7 @@ import (
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/network"
 
+	"github.com/jobengine/engine/containers/request"
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/graphdriver"
 	"github.com/jobengine/engine/internal/durable"
@@ -61,20 +62,20 @@ func (c *Containers) plan(ctx context.Context, in jobs.CreateIn) (*Snapshot, Ima
 		hc = *in.HostConfig
 	}
 	if in.Name != "" {
-		if _, err := checkName(in.Name); err != nil {
+		if _, err := request.CheckName(in.Name); err != nil {
 			return nil, Image{}, err
 		}
 	}
-	if err := checkConfig(&cfg); err != nil {
+	if err := request.CheckConfig(&cfg); err != nil {
 		return nil, Image{}, err
 	}
-	if err := c.checkHostConfig(&cfg, &hc); err != nil {
+	if err := c.rules.CheckHostConfig(&cfg, &hc); err != nil {
 		return nil, Image{}, err
 	}
 	if err := checkEndpoints(in.NetworkingConfig, &hc); err != nil {
 		return nil, Image{}, err
 	}
-	points, err := planMounts(&hc)
+	points, err := request.PlanMounts(&hc)
 	if err != nil {
 		return nil, Image{}, err
 	}
@@ -87,19 +88,19 @@ func (c *Containers) plan(ctx context.Context, in jobs.CreateIn) (*Snapshot, Ima
 	}
 	for target := range cfg.Volumes {
 		if _, ofImage := img.Config.Config.Volumes[target]; !ofImage {
-			return nil, Image{}, noVolumes("", target)
+			return nil, Image{}, request.NoVolumes("", target)
 		}
 	}
-	mergeImage(&cfg, &img.Config.Config)
+	request.MergeImage(&cfg, &img.Config.Config)
 	if len(cfg.Entrypoint) == 1 && cfg.Entrypoint[0] == "" {
 		cfg.Entrypoint = nil
 	}
-	path, args, ok := program(&cfg)
+	path, args, ok := request.Program(&cfg)
 	if !ok {
 		return nil, Image{}, errs.Invalid("No command specified")
 	}
 	// The image's words are held to the same rules as the user's.
-	if err := checkConfig(&cfg); err != nil {
+	if err := request.CheckConfig(&cfg); err != nil {
 		return nil, Image{}, err
 	}
 	id := newID()
@@ -107,7 +108,7 @@ func (c *Containers) plan(ctx context.Context, in jobs.CreateIn) (*Snapshot, Ima
 	if err != nil {
 		return nil, Image{}, err
 	}
-	c.fillDefaults(&cfg, &hc, id)
+	c.rules.FillDefaults(&cfg, &hc, id)
 	s := &Snapshot{
 		ID: id, Created: time.Now().UTC(), ImageID: img.ID, Path: path, Args: args,
 		Config: &cfg, HostConfig: &hc, Mounts: append(points, volumes...), Driver: c.cfg.GraphDriver,
@@ -122,7 +123,7 @@ func (c *Containers) plan(ctx context.Context, in jobs.CreateIn) (*Snapshot, Ima
 // reserve takes the name, or makes one up.
 func (c *Containers) reserve(id, name, imageID string) (string, error) {
 	if name != "" {
-		name, _ = checkName(name)
+		name, _ = request.CheckName(name)
 		return name, c.index.reserve(id, name, imageID)
 	}
 	for attempt := range 20 {
@@ -246,7 +247,7 @@ func checkEndpoints(n *network.NetworkingConfig, hc *container.HostConfig) error
 		if !slices.Contains([]string{"none", "host", "default", string(hc.NetworkMode)}, name) {
 			probe := *hc
 			probe.NetworkMode = container.NetworkMode(name)
-			if err := checkNetwork(&probe); err != nil {
+			if err := request.CheckNetwork(&probe); err != nil {
 				return err
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/jobengine/engine/containers/request"
 	"github.com/jobengine/engine/containers/spec"
 )
 
@@ -76,7 +77,7 @@ func (c *Containers) hosts(s *Snapshot) []byte {
 			"ff02::2\tip6-allrouters\n")
 	}
 	for _, h := range s.HostConfig.ExtraHosts {
-		if name, addr, ok := cutExtraHost(h); ok {
+		if name, addr, ok := request.CutExtraHost(h); ok {
 			fmt.Fprintf(&b, "%s\t%s\n", addr, name)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"gotest.tools/v3/assert"
 
+	"github.com/jobengine/engine/containers/request"
 	"github.com/jobengine/engine/containers/spec"
 	"github.com/jobengine/engine/internal/durable"
 	"github.com/jobengine/engine/jobs"
@@ -20,7 +21,7 @@ func FuzzParseBind(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		p, err := parseBind(text)
+		p, err := request.ParseBind(text)
 		if err != nil {
 			return
 		}
@@ -75,6 +76,7 @@ func FuzzHostConfig(f *testing.F) {
 	f.Add(`{"Memory":67108864,"NanoCpus":1500000000,"Ulimits":[{"Name":"nofile","Soft":1,"Hard":2}],"Tmpfs":{"/t":"size=1m"},"CapDrop":["ALL"]}`)
 	w := &world{runtime: newStandIn(), images: newOneImage()}
 	c := &Containers{cfg: Config{ExecDriver: "native", DefaultLog: "json-file", CgroupParent: "engine"}, images: w.images, host: newHost(true), dir: "/nowhere"}
+	c.rules = c.newRules()
 	f.Fuzz(func(t *testing.T, text string) {
 		hc := &container.HostConfig{}
 		if json.Unmarshal([]byte(text), hc) != nil {

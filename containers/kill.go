@@ -10,6 +10,7 @@ import (
 
 	"github.com/moby/moby/api/types/events"
 
+	"github.com/jobengine/engine/containers/request"
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/jobs"
@@ -25,13 +26,13 @@ func (c *Containers) kill(ctx context.Context, _ *engine.Job, in jobs.KillIn) (j
 	sig := syscall.SIGKILL
 	if in.Signal != "" {
 		var err error
-		if sig, err = parseSignal(in.Signal); err != nil {
+		if sig, err = request.ParseSignal(in.Signal); err != nil {
 			return none, err
 		}
 	}
 	ct, err := c.find(in.Container)
 	if err == nil {
-		err = checkSignal(sig)
+		err = request.CheckSignal(sig)
 	}
 	if err != nil {
 		return none, inDockersWords("Cannot kill container: %s: %w", in.Container, err)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/moby/moby/api/types/events"
 
+	"github.com/jobengine/engine/containers/request"
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/jobs"
@@ -35,7 +36,7 @@ func (c *Containers) rename(ctx context.Context, _ *engine.Job, in jobs.Containe
 	if in.Name == old || in.Name == "/"+old {
 		return none, errs.Invalid("Renaming a container with the same name as its current name")
 	}
-	name, err := checkName(in.Name)
+	name, err := request.CheckName(in.Name)
 	if err != nil {
 		return none, errs.Invalid("Error when allocating new name: Invalid container name (/%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", strings.TrimPrefix(in.Name, "/"))
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
 
+	"github.com/jobengine/engine/containers/request"
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/jobs"
 )
@@ -19,7 +20,7 @@ func (c *Containers) restart(ctx context.Context, _ *engine.Job, in jobs.Restart
 		return none, err
 	}
 	if in.Signal != "" {
-		if _, err := parseSignal(in.Signal); err != nil {
+		if _, err := request.ParseSignal(in.Signal); err != nil {
 			return none, err
 		}
 	}

@@ -1,42 +1,14 @@
 package containers
 
 import (
-	"strconv"
-	"strings"
 	"syscall"
 
-	"github.com/moby/sys/signal"
-
-	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/containers/request"
 )
-
-// parseSignal reads a signal by number or by name, with or without SIG. A
-// number may be one that there is not, see checkSignal. Errors are of the class invalid.
-func parseSignal(text string) (syscall.Signal, error) {
-	if n, err := strconv.Atoi(text); err == nil {
-		if n <= 0 || n > 1<<16 {
-			return 0, errs.Invalid("Invalid signal: %s", text)
-		}
-		return syscall.Signal(n), nil
-	}
-	sig, ok := signal.SignalMap[strings.TrimPrefix(strings.ToUpper(text), "SIG")]
-	if !ok {
-		return 0, errs.Invalid("Invalid signal: %s", text)
-	}
-	return sig, nil
-}
-
-// checkSignal tells whether Linux has a signal.
-func checkSignal(sig syscall.Signal) error {
-	if sig > 64 {
-		return errs.Invalid("The linux daemon does not support signal %d", int(sig))
-	}
-	return nil
-}
 
 // stopSignal is what asks a container to end.
 func stopSignal(s *Snapshot) syscall.Signal {
-	if sig, err := parseSignal(s.Config.StopSignal); err == nil && checkSignal(sig) == nil {
+	if sig, err := request.ParseSignal(s.Config.StopSignal); err == nil && request.CheckSignal(sig) == nil {
 		return sig
 	}
 	return syscall.SIGTERM

@@ -14,6 +14,7 @@ import (
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/mount"
 
+	"github.com/jobengine/engine/containers/request"
 	"github.com/jobengine/engine/containers/spec"
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/internal/errs"
@@ -205,7 +206,7 @@ func (r *run) binds() error {
 	for _, p := range r.s.Mounts {
 		m, byMount := wanted[p.Destination]
 		if p.Type == mount.TypeTmpfs {
-			r.in.Tmpfs[p.Destination] = tmpfsOptions(m)
+			r.in.Tmpfs[p.Destination] = request.TmpfsOptions(m)
 			continue
 		}
 		b := spec.Bind{Source: p.Source, Destination: p.Destination, ReadOnly: !p.RW, Propagation: string(p.Propagation)}
@@ -285,7 +286,7 @@ func (r *run) createProcess(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	driver, known := r.c.execDriver(r.s.HostConfig.Runtime)
+	driver, known := r.c.rules.DriverOf(r.s.HostConfig.Runtime)
 	if !known { // it was, when the container was created
 		return errs.Invalid("Unknown runtime specified %s", r.s.HostConfig.Runtime)
 	}

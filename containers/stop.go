@@ -9,6 +9,7 @@ import (
 
 	"github.com/moby/moby/api/types/events"
 
+	"github.com/jobengine/engine/containers/request"
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/jobs"
@@ -36,8 +37,8 @@ func (c *Containers) stopNow(ctx context.Context, ct *Container, signal string, 
 	sig := stopSignal(s)
 	if signal != "" {
 		var err error
-		if sig, err = parseSignal(signal); err == nil {
-			err = checkSignal(sig)
+		if sig, err = request.ParseSignal(signal); err == nil {
+			err = request.CheckSignal(sig)
 		}
 		if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"gotest.tools/v3/assert"
 
+	"github.com/jobengine/engine/containers/request"
 	"github.com/jobengine/engine/jobs"
 )
 
@@ -185,7 +186,7 @@ func TestTheImageFillsWhatTheUserLeftOpen(t *testing.T) {
 		assert.DeepEqual(t, s.Config.Labels, map[string]string{"l": "user", "m": "image"})
 		assert.Equal(t, len(s.Config.ExposedPorts), 1)
 		assert.Equal(t, s.Config.WorkingDir+s.Config.User+s.Config.StopSignal, "/walice"+"SIGQUIT")
-		assert.Assert(t, validName(s.Name), s.Name)
+		assert.Assert(t, request.ValidName(s.Name), s.Name)
 		assert.Equal(t, s.Config.Hostname, id[:12])
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/moby/moby/api/types/mount"
 	"golang.org/x/sys/unix"
 
+	"github.com/jobengine/engine/containers/request"
 	"github.com/jobengine/engine/internal/archive"
 	"github.com/jobengine/engine/internal/errs"
 )
@@ -23,7 +24,7 @@ func (c *Containers) planVolumes(id string, cfg *container.Config, points []cont
 	var volumes []container.MountPoint
 	for _, target := range slices.Sorted(maps.Keys(cfg.Volumes)) {
 		clean := path.Clean("/" + target)
-		if err := checkTarget(clean); err != nil {
+		if err := request.CheckTarget(clean); err != nil {
 			return nil, errs.Invalid("the image has an unusable VOLUME: %v", err)
 		}
 		same := func(p container.MountPoint) bool { return p.Destination == clean }

@@ -1,4 +1,4 @@
-package containers
+package request
 
 import (
 	"strconv"
@@ -13,7 +13,7 @@ import (
 const minMemory = 6 << 20
 
 // checkResources checks limits, in docker's words.
-func (c *Containers) checkResources(r *container.Resources) error {
+func (rules *Rules) checkResources(r *container.Resources) error {
 	switch {
 	case r.Memory != 0 && r.Memory < minMemory:
 		return errs.Invalid("Minimum memory limit allowed is 6MB")
@@ -33,8 +33,8 @@ func (c *Containers) checkResources(r *container.Resources) error {
 		return errs.Invalid("Conflicting options: Nano CPUs and CPU Period cannot both be set")
 	case r.NanoCPUs > 0 && r.CPUQuota > 0:
 		return errs.Invalid("Conflicting options: Nano CPUs and CPU Quota cannot both be set")
-	case r.NanoCPUs < 0 || r.NanoCPUs > 0 && r.NanoCPUs < 1e7 || r.NanoCPUs > int64(c.host.CPUs)*1e9:
-		return errs.Invalid("Range of CPUs is from 0.01 to %d.00, as there are only %d CPUs available", c.host.CPUs, c.host.CPUs)
+	case r.NanoCPUs < 0 || r.NanoCPUs > 0 && r.NanoCPUs < 1e7 || r.NanoCPUs > int64(rules.Host.CPUs)*1e9:
+		return errs.Invalid("Range of CPUs is from 0.01 to %d.00, as there are only %d CPUs available", rules.Host.CPUs, rules.Host.CPUs)
 	case r.CPUShares < 0:
 		r.CPUShares = 2 // what docker does with it
 	case r.CPUPeriod != 0 && (r.CPUPeriod < 1000 || r.CPUPeriod > 1000000):
@@ -44,10 +44,10 @@ func (c *Containers) checkResources(r *container.Resources) error {
 	case r.BlkioWeight > 0 && (r.BlkioWeight < 10 || r.BlkioWeight > 1000):
 		return errs.Invalid("Range of blkio weight is from 10 to 1000")
 	}
-	if err := c.checkCPUs("cpus", "CPUs", r.CpusetCpus, c.host.CPUs); err != nil {
+	if err := rules.checkCPUs("cpus", "CPUs", r.CpusetCpus, rules.Host.CPUs); err != nil {
 		return err
 	}
-	if err := c.checkCPUs("mems", "Memory nodes", r.CpusetMems, 1<<10); err != nil {
+	if err := rules.checkCPUs("mems", "Memory nodes", r.CpusetMems, 1<<10); err != nil {
 		return err
 	}
 	if err := checkCgroupParent(r.CgroupParent); err != nil {
@@ -57,7 +57,7 @@ func (c *Containers) checkResources(r *container.Resources) error {
 }
 
 // checkCPUs checks a list such as 0-2,7 without ever spelling it out.
-func (c *Containers) checkCPUs(what, things, list string, n int) error {
+func (rules *Rules) checkCPUs(what, things, list string, n int) error {
 	if list == "" {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package containers
+package request
 
 import (
 	"slices"
@@ -12,23 +12,23 @@ import (
 	"github.com/jobengine/engine/internal/errs"
 )
 
-// checkHostConfig checks how the container is to be tied to the host, and
+// CheckHostConfig checks how the container is to be tied to the host, and
 // normalises names. Errors are of the classes invalid and not implemented, in
 // docker's words where it has some.
-func (c *Containers) checkHostConfig(cfg *container.Config, hc *container.HostConfig) error {
+func (rules *Rules) CheckHostConfig(cfg *container.Config, hc *container.HostConfig) error {
 	for _, check := range []func() error{
 		func() error { return checkPolicy(hc.RestartPolicy, hc.AutoRemove) },
 		func() error { return checkModes(cfg, hc) },
-		func() error { return c.checkResources(&hc.Resources) },
+		func() error { return rules.checkResources(&hc.Resources) },
 		func() error { return checkCapabilities(hc) },
 		func() error { return checkSecurity(hc) },
 		func() error { return checkExtraHosts(hc.ExtraHosts) },
 		func() error { return checkDNS(hc) },
 		func() error { return checkSysctls(hc) },
-		func() error { return c.checkRuntime(hc) },
-		func() error { return c.checkLog(hc.LogConfig) },
+		func() error { return rules.checkRuntime(hc) },
+		func() error { return rules.CheckLog(hc.LogConfig) },
 		func() error { return unsupported(hc) },
-		func() error { return checkNetwork(hc) },
+		func() error { return CheckNetwork(hc) },
 	} {
 		if err := check(); err != nil {
 			return err
@@ -102,7 +102,7 @@ func checkSecurity(hc *container.HostConfig) error {
 		}
 	}
 	for target, options := range hc.Tmpfs {
-		if err := checkTarget(target); err != nil {
+		if err := CheckTarget(target); err != nil {
 			return err
 		}
 		if _, err := spec.TmpfsOptions(options); err != nil {
@@ -158,21 +158,21 @@ func checkSysctls(hc *container.HostConfig) error {
 	return nil
 }
 
-func (c *Containers) checkRuntime(hc *container.HostConfig) error {
-	if _, known := c.execDriver(hc.Runtime); !known {
+func (rules *Rules) checkRuntime(hc *container.HostConfig) error {
+	if _, known := rules.DriverOf(hc.Runtime); !known {
 		return errs.Invalid("Unknown runtime specified %s", hc.Runtime)
 	}
 	return nil
 }
 
-// execDriver gives the exec driver that a container's runtime stands for.
-func (c *Containers) execDriver(runtime string) (name string, known bool) {
+// DriverOf gives the exec driver that a container's runtime stands for.
+func (rules *Rules) DriverOf(runtime string) (name string, known bool) {
 	switch {
-	case slices.Contains(c.cfg.ExecDrivers, runtime):
+	case slices.Contains(rules.ExecDrivers, runtime):
 		return runtime, true
-	case runtime == "", runtime == c.cfg.ExecDriver, runtime == "runc", runtime == "io.containerd.runc.v2":
+	case runtime == "", runtime == rules.ExecDriver, runtime == "runc", runtime == "io.containerd.runc.v2":
 		// Compose files name runc, and mean the default.
-		return c.cfg.ExecDriver, true
+		return rules.ExecDriver, true
 	}
 	return "", false
 }

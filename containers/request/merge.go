@@ -1,4 +1,4 @@
-package containers
+package request
 
 import (
 	"maps"
@@ -10,9 +10,9 @@ import (
 	"github.com/moby/moby/api/types/network"
 )
 
-// mergeImage fills what the user left open in cfg from the image, by docker's
+// MergeImage fills what the user left open in cfg from the image, by docker's
 // rules: an entry point of the user's drops the image's command.
-func mergeImage(cfg *container.Config, img *dockerspec.DockerOCIImageConfig) {
+func MergeImage(cfg *container.Config, img *dockerspec.DockerOCIImageConfig) {
 	if cfg.User == "" {
 		cfg.User = img.User
 	}
@@ -112,8 +112,8 @@ func mergeHealth(cfg *container.Config, img *dockerspec.HealthcheckConfig) {
 	cfg.Healthcheck = &h
 }
 
-// program is what a configuration runs.
-func program(cfg *container.Config) (path string, args []string, ok bool) {
+// Program is what a configuration runs.
+func Program(cfg *container.Config) (path string, args []string, ok bool) {
 	words := slices.Concat(cfg.Entrypoint, cfg.Cmd)
 	if len(words) == 0 {
 		return "", nil, false

@@ -1,4 +1,4 @@
-package containers
+package request
 
 import (
 	"fmt"
@@ -15,9 +15,9 @@ import (
 	"github.com/jobengine/engine/internal/errs"
 )
 
-// planMounts reads what is to be mounted into the container. Errors are of the
+// PlanMounts reads what is to be mounted into the container. Errors are of the
 // classes invalid and not implemented.
-func planMounts(hc *container.HostConfig) ([]container.MountPoint, error) {
+func PlanMounts(hc *container.HostConfig) ([]container.MountPoint, error) {
 	var points []container.MountPoint
 	taken := map[string]bool{}
 	add := func(p container.MountPoint) error {
@@ -29,7 +29,7 @@ func planMounts(hc *container.HostConfig) ([]container.MountPoint, error) {
 		return nil
 	}
 	for _, text := range hc.Binds {
-		p, err := parseBind(text)
+		p, err := ParseBind(text)
 		if err != nil {
 			return nil, err
 		}
@@ -54,8 +54,8 @@ func planMounts(hc *container.HostConfig) ([]container.MountPoint, error) {
 	return points, nil
 }
 
-// parseBind reads source:destination[:options] of HostConfig.Binds.
-func parseBind(text string) (container.MountPoint, error) {
+// ParseBind reads source:destination[:options] of HostConfig.Binds.
+func ParseBind(text string) (container.MountPoint, error) {
 	var none container.MountPoint
 	parts := strings.Split(text, ":")
 	bad := func(why string) (container.MountPoint, error) {
@@ -68,10 +68,10 @@ func parseBind(text string) (container.MountPoint, error) {
 		if !path.IsAbs(text) {
 			return bad(fmt.Sprintf(`: invalid mount config for type "volume": invalid mount path: '%s' mount path must be absolute`, text))
 		}
-		return none, noVolumes("", text)
+		return none, NoVolumes("", text)
 	}
 	p := container.MountPoint{Type: mount.TypeBind, Source: path.Clean(parts[0]), Destination: path.Clean(parts[1]), RW: true}
-	if err := checkTarget(parts[1]); err != nil {
+	if err := CheckTarget(parts[1]); err != nil {
 		return bad(`: invalid mount config for type "bind": ` + err.Error())
 	}
 	if strings.ContainsRune(text, 0) {
@@ -83,7 +83,7 @@ func parseBind(text string) (container.MountPoint, error) {
 		}
 	}
 	if !path.IsAbs(parts[0]) {
-		return none, noVolumes(parts[0], p.Destination)
+		return none, NoVolumes(parts[0], p.Destination)
 	}
 	if p.Propagation == "" {
 		p.Propagation = mount.PropagationRPrivate
@@ -126,7 +126,7 @@ func parseMount(m mount.Mount) (container.MountPoint, error) {
 	if m.Target == "" {
 		return bad("field Target must not be empty")
 	}
-	if err := checkTarget(m.Target); err != nil {
+	if err := CheckTarget(m.Target); err != nil {
 		return bad("%s", err)
 	}
 	p := container.MountPoint{Type: m.Type, Destination: path.Clean(m.Target), RW: !m.ReadOnly}
@@ -170,25 +170,25 @@ func parseMount(m mount.Mount) (container.MountPoint, error) {
 		case m.VolumeOptions != nil:
 			return bad("field VolumeOptions must not be specified")
 		}
-		_, err := spec.TmpfsOptions(tmpfsOptions(m))
+		_, err := spec.TmpfsOptions(TmpfsOptions(m))
 		return p, err
 	case mount.TypeVolume:
-		return none, noVolumes(m.Source, m.Target)
+		return none, NoVolumes(m.Source, m.Target)
 	case mount.TypeImage, mount.TypeCluster, mount.TypeNamedPipe:
 		return none, errs.NotImplemented("mounts of type %q are not supported yet in this version", m.Type)
 	}
 	return bad("mount type unknown")
 }
 
-func noVolumes(name, target string) error {
+func NoVolumes(name, target string) error {
 	if name == "" {
 		return errs.NotImplemented("anonymous volume for %s: volumes do not exist yet in this version: bind a host folder with -v /host/path:%s", target, target)
 	}
 	return errs.NotImplemented("volume %q: volumes do not exist yet in this version: bind a host folder with -v /host/path:%s", name, target)
 }
 
-// checkTarget tells whether something may be mounted there.
-func checkTarget(target string) error {
+// CheckTarget tells whether something may be mounted there.
+func CheckTarget(target string) error {
 	if !path.IsAbs(target) {
 		return errs.Invalid("invalid mount path: '%s' mount path must be absolute", target)
 	}
@@ -204,8 +204,8 @@ func checkTarget(target string) error {
 	return nil
 }
 
-// tmpfsOptions turns TmpfsOptions into mount options.
-func tmpfsOptions(m mount.Mount) string {
+// TmpfsOptions turns TmpfsOptions into mount options.
+func TmpfsOptions(m mount.Mount) string {
 	var list []string
 	if m.ReadOnly {
 		list = append(list, "ro")

@@ -1,4 +1,4 @@
-package containers
+package request
 
 import (
 	"github.com/moby/moby/api/types/container"

@@ -1,4 +1,4 @@
-package containers
+package request
 
 import (
 	"path"
@@ -10,8 +10,8 @@ import (
 	"github.com/jobengine/engine/internal/errs"
 )
 
-// validName tells whether a container may be called so: [a-zA-Z0-9][a-zA-Z0-9_.-]+
-func validName(name string) bool {
+// ValidName tells whether a container may be called so: [a-zA-Z0-9][a-zA-Z0-9_.-]+
+func ValidName(name string) bool {
 	if len(name) < 2 || len(name) > 255 {
 		return false
 	}
@@ -25,18 +25,18 @@ func validName(name string) bool {
 	return true
 }
 
-// checkName cleans a name of its slash and refuses what is none.
-func checkName(name string) (string, error) {
+// CheckName cleans a name of its slash and refuses what is none.
+func CheckName(name string) (string, error) {
 	clean := strings.TrimPrefix(name, "/")
-	if !validName(clean) {
+	if !ValidName(clean) {
 		return "", errs.Invalid("Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name)
 	}
 	return clean, nil
 }
 
-// checkConfig checks what the user said of the program, before the image is
+// CheckConfig checks what the user said of the Program, before the image is
 // known. Errors are of the class invalid, in docker's words where it has some.
-func checkConfig(cfg *container.Config) error {
+func CheckConfig(cfg *container.Config) error {
 	if cfg.WorkingDir != "" && !path.IsAbs(cfg.WorkingDir) {
 		return errs.Invalid("the working directory '%s' is invalid, it needs to be an absolute path", cfg.WorkingDir)
 	}
@@ -49,7 +49,7 @@ func checkConfig(cfg *container.Config) error {
 		}
 	}
 	if cfg.StopSignal != "" {
-		if _, err := parseSignal(cfg.StopSignal); err != nil {
+		if _, err := ParseSignal(cfg.StopSignal); err != nil {
 			return err
 		}
 	}
@@ -97,7 +97,7 @@ func checkHealth(h *container.HealthConfig) error {
 	return nil
 }
 
-// checkTexts refuses NUL bytes, which no program and no file name can have.
+// checkTexts refuses NUL bytes, which no Program and no file name can have.
 func checkTexts(cfg *container.Config) error {
 	lists := map[string][]string{"Env": cfg.Env, "Cmd": cfg.Cmd, "Entrypoint": cfg.Entrypoint,
 		"WorkingDir": {cfg.WorkingDir}, "User": {cfg.User}}

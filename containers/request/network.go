@@ -1,4 +1,4 @@
-package containers
+package request
 
 import (
 	"net/netip"
@@ -9,8 +9,8 @@ import (
 	"github.com/jobengine/engine/internal/errs"
 )
 
-// checkNetwork takes the networks that there are: none and host.
-func checkNetwork(hc *container.HostConfig) error {
+// CheckNetwork takes the networks that there are: none and host.
+func CheckNetwork(hc *container.HostConfig) error {
 	mode := hc.NetworkMode
 	for port, bindings := range hc.PortBindings {
 		for _, b := range bindings {
@@ -37,7 +37,7 @@ func checkNetwork(hc *container.HostConfig) error {
 // checkExtraHosts checks "name:address".
 func checkExtraHosts(list []string) error {
 	for _, h := range list {
-		name, addr, ok := cutExtraHost(h)
+		name, addr, ok := CutExtraHost(h)
 		if !ok || name == "" {
 			return errs.Invalid("bad format for add-host: %q", h)
 		}
@@ -54,8 +54,8 @@ func checkExtraHosts(list []string) error {
 	return nil
 }
 
-// cutExtraHost cuts name:address or name=address; the address may be IPv6 in brackets or not.
-func cutExtraHost(text string) (name, addr string, ok bool) {
+// CutExtraHost cuts name:address or name=address; the address may be IPv6 in brackets or not.
+func CutExtraHost(text string) (name, addr string, ok bool) {
 	i := strings.IndexAny(text, ":=")
 	if i < 0 {
 		return "", "", false

@@ -1,4 +1,4 @@
-package containers
+package request
 
 import (
 	"github.com/moby/moby/api/types/container"
@@ -7,9 +7,9 @@ import (
 	"github.com/jobengine/engine/containers/spec"
 )
 
-// fillDefaults writes down what holds where the user said nothing, so that
+// FillDefaults writes down what holds where the user said nothing, so that
 // inspect shows it and a later version with other defaults does not change it.
-func (c *Containers) fillDefaults(cfg *container.Config, hc *container.HostConfig, id string) {
+func (rules *Rules) FillDefaults(cfg *container.Config, hc *container.HostConfig, id string) {
 	if hc.NetworkMode == "" {
 		hc.NetworkMode = network.NetworkDefault
 	}
@@ -17,7 +17,7 @@ func (c *Containers) fillDefaults(cfg *container.Config, hc *container.HostConfi
 		hc.RestartPolicy.Name = container.RestartPolicyDisabled
 	}
 	if hc.LogConfig.Type == "" {
-		hc.LogConfig = container.LogConfig{Type: c.cfg.DefaultLog, Config: mergeLabels(hc.LogConfig.Config, c.cfg.DefaultLogOpts)}
+		hc.LogConfig = container.LogConfig{Type: rules.DefaultLog, Config: mergeLabels(hc.LogConfig.Config, rules.DefaultLogOpts)}
 	}
 	if hc.LogConfig.Config == nil {
 		hc.LogConfig.Config = map[string]string{}
@@ -30,20 +30,20 @@ func (c *Containers) fillDefaults(cfg *container.Config, hc *container.HostConfi
 	}
 	if hc.CgroupnsMode.IsEmpty() {
 		hc.CgroupnsMode = container.CgroupnsModeHost
-		if c.host.Cgroup.Version == 2 && !hc.Privileged {
+		if rules.Host.Cgroup.Version == 2 && !hc.Privileged {
 			hc.CgroupnsMode = container.CgroupnsModePrivate
 		}
 	}
 	if hc.ShmSize == 0 {
-		hc.ShmSize = c.cfg.ShmSizeBytes
+		hc.ShmSize = rules.ShmSizeBytes
 	}
 	if hc.ShmSize == 0 {
 		hc.ShmSize = spec.DefaultShmSize
 	}
 	if hc.Runtime == "" {
-		hc.Runtime = c.cfg.ExecDriver
+		hc.Runtime = rules.ExecDriver
 	}
-	if hc.OomKillDisable == nil && c.host.Cgroup.OOMKillDisable {
+	if hc.OomKillDisable == nil && rules.Host.Cgroup.OOMKillDisable {
 		hc.OomKillDisable = new(bool)
 	}
 	if hc.PidsLimit != nil && *hc.PidsLimit <= 0 {
@@ -67,7 +67,7 @@ func (c *Containers) fillDefaults(cfg *container.Config, hc *container.HostConfi
 	if cfg.Hostname == "" {
 		cfg.Hostname = id[:12]
 		if hc.NetworkMode.IsHost() || hc.UTSMode.IsHost() {
-			cfg.Hostname = c.host.name()
+			cfg.Hostname = rules.HostName()
 		}
 	}
 }

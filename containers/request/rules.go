@@ -1,0 +1,21 @@
+package request
+
+import (
+	"github.com/moby/moby/api/types/container"
+
+	"github.com/jobengine/engine/internal/hostinfo"
+)
+
+// Rules are what requests are held to besides docker's own: what the host can
+// do, and how the daemon is configured.
+type Rules struct {
+	Host     hostinfo.Host
+	HostName func() string // the host's name, which may change
+
+	ExecDriver     string   // the default
+	ExecDrivers    []string // that may be named as a runtime
+	DefaultLog     string
+	DefaultLogOpts map[string]string
+	ShmSizeBytes   int64
+	CheckLog       func(container.LogConfig) error
+}
