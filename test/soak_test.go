@@ -43,6 +43,11 @@ func (e *engine) use() use {
 	return u
 }
 
+// lax is by how many descriptors two idle moments differ without a leak: Go
+// closes the pidfds of children that have ended when it collects garbage. One
+// descriptor lost for each container would be hundreds.
+const lax = 15
+
 // idle is a bar that any use meets.
 var idle = use{processes: 1 << 20, fds: 1 << 20, mounts: 1 << 20}
 
@@ -59,7 +64,7 @@ func (e *engine) settled(bar use) use {
 	var u use
 	for i := 0; i < 100; i++ {
 		u = e.use()
-		if u.fds <= bar.fds && u.processes <= bar.processes && u.mounts <= bar.mounts {
+		if u.fds <= bar.fds+lax && u.processes <= bar.processes && u.mounts <= bar.mounts {
 			break
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -83,7 +88,7 @@ func TestSoakRunsInSequenceLeaveNothing(t *testing.T) {
 	t.Logf("before %+v, after %+v", before, after)
 	assert.Equal(t, after.processes, before.processes)
 	assert.Equal(t, after.mounts, before.mounts)
-	assert.Assert(t, after.fds <= before.fds+2, "descriptors: %d, then %d", before.fds, after.fds)
+	assert.Assert(t, after.fds <= before.fds+lax, "descriptors: %d, then %d", before.fds, after.fds)
 	assert.Assert(t, after.threads <= before.threads+8, "threads: %d, then %d", before.threads, after.threads)
 	assert.Assert(t, after.rssKB <= before.rssKB+10<<10, "memory in kB: %d, then %d", before.rssKB, after.rssKB)
 	assert.Equal(t, e.files(), files, "files in the roots")
@@ -124,7 +129,7 @@ func TestSoakFiftyAtOnce(t *testing.T) {
 	t.Logf("before %+v, after %+v", before, after)
 	assert.Equal(t, after.processes, before.processes)
 	assert.Equal(t, after.mounts, before.mounts)
-	assert.Assert(t, after.fds <= before.fds+4, "descriptors: %d, then %d", before.fds, after.fds)
+	assert.Assert(t, after.fds <= before.fds+lax, "descriptors: %d, then %d", before.fds, after.fds)
 	assert.Equal(t, e.files(), files, "files in the roots")
 	assert.Equal(t, e.must("ps", "-aq"), "")
 }
