@@ -71,6 +71,7 @@ func TestBadConfigurationIsRefusedAndNamed(t *testing.T) {
 		`{"shutdown-timeout": 1.5}`:       "shutdown-timeout",
 		`{"pidfile": "/a", "pidfile":""}`: "pidfile: the key is there twice",
 		`{"labels": ["x"]}`:               "bad attribute format: x",
+		`{"exec-opts": ["oci.path=/x"]}`:  "exec-opt: \"oci.path=/x\" is not supported",
 		`{"data-root": "here"}`:           `data-root: "here" is not an absolute path`,
 		`{"log-format": "xml"}`:           "log-format",
 		`[]`:                              "not a JSON object",

@@ -207,6 +207,12 @@ func complete(cfg *Config, flags *pflag.FlagSet) error {
 	if cfg.LogFormat != "text" && cfg.LogFormat != "json" {
 		return fmt.Errorf("log-format: %q is neither text nor json", cfg.LogFormat)
 	}
+	for _, option := range cfg.ExecOpts {
+		// What is so anyway may be said; the way from here to the drivers is not there yet.
+		if option != "native.cgroupdriver=cgroupfs" {
+			return fmt.Errorf("exec-opt: %q is not supported by this version of engine yet", option)
+		}
+	}
 	for _, label := range cfg.Labels {
 		if key, _, ok := strings.Cut(label, "="); !ok || key == "" {
 			return fmt.Errorf("bad attribute format: %s", label)
