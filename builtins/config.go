@@ -15,7 +15,6 @@ type Config struct {
 	StorageDriver string // "" is the first that works here
 	StorageOpts   map[string]string
 	ExecDriver    string
-	ExecOpts      map[string]string
 	LogDriver     string
 	LogOpts       map[string]string
 
