@@ -212,7 +212,7 @@ func (cfg *Config) parts(log *logrus.Logger) builtins.Config {
 		DataRoot: cfg.DataRoot, ExecRoot: cfg.ExecRoot,
 		StorageDriver: cfg.StorageDriver, StorageOpts: pairs(cfg.StorageOpts),
 		ExecDriver: cfg.ExecDriver,
-		LogDriver: cfg.LogDriver, LogOpts: cfg.LogOpts,
+		LogDriver:  cfg.LogDriver, LogOpts: cfg.LogOpts,
 		CgroupParent: cfg.CgroupParent, DefaultShmSizeBytes: int64(cfg.DefaultShmSize),
 		DefaultStopTimeout: time.Duration(cfg.DefaultStopTimeoutSeconds) * time.Second,
 		Labels:             cfg.Labels, LiveRestore: cfg.LiveRestore, MinAPIVersion: cfg.MinAPIVersion,
