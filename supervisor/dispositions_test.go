@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"unsafe"
@@ -10,11 +11,13 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-func ignoredSignals(t *testing.T) string {
+func ignoredSignals(t *testing.T) uint64 {
 	status, err := os.ReadFile("/proc/self/status")
 	assert.NilError(t, err)
 	_, rest, _ := strings.Cut(string(status), "SigIgn:\t")
-	mask, _, _ := strings.Cut(rest, "\n")
+	text, _, _ := strings.Cut(rest, "\n")
+	mask, err := strconv.ParseUint(text, 16, 64)
+	assert.NilError(t, err)
 	return mask
 }
 
@@ -24,7 +27,8 @@ func TestContainersInheritNoIgnoredSignals(t *testing.T) {
 		_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&ignore)), 0, 8, 0, 0)
 		assert.Equal(t, errno, unix.Errno(0))
 	}
-	assert.Equal(t, ignoredSignals(t), "0000000180002000")
+	const ignored = 0x180002000 // and perhaps others, by whoever runs the tests
+	assert.Equal(t, ignoredSignals(t)&ignored, uint64(ignored))
 	defaultIgnored()
-	assert.Equal(t, ignoredSignals(t), "0000000000000000")
+	assert.Equal(t, ignoredSignals(t), uint64(0))
 }
