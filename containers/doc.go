@@ -34,6 +34,7 @@
 // There are no volumes yet. Host folders can be bound (-v /host:/container);
 // named and anonymous volumes that a user asks for are refused. A VOLUME of the
 // image is a folder of the container's own below ROOT/containers/ID/volumes,
-// filled with what the image has there and removed with the container.
+// filled with what the image has there and removed with the container, also by
+// an rm without -v, where docker keeps it.
 // There is no bridge yet: the networks are none and host, and the default is none.
 package containers

@@ -110,7 +110,7 @@ func (c *Containers) ended(ctx context.Context, ct *Container, e Exit, obey bool
 
 // autoRemove removes a container that was to be removed when it ends.
 func (c *Containers) autoRemove(ctx context.Context, ct *Container) {
-	if err := c.remove(ctx, ct, removal{volumes: true}); err != nil && !ct.Snapshot().State.Removing {
+	if err := c.remove(ctx, ct, removal{}); err != nil && !ct.Snapshot().State.Removing {
 		c.log.Errorf("container %s: automatic removal: %v", ct.id, err)
 	}
 }

@@ -23,13 +23,12 @@ func (c *Containers) rm(ctx context.Context, _ *engine.Job, in jobs.RmIn) (jobs.
 	if in.RemoveLink {
 		return none, errs.Invalid("Conflict, cannot remove the default link name of the container")
 	}
-	return none, c.remove(context.WithoutCancel(ctx), ct, removal{force: in.Force, volumes: in.RemoveVolumes})
+	return none, c.remove(context.WithoutCancel(ctx), ct, removal{force: in.Force})
 }
 
 // removal says how a container is removed.
 type removal struct {
-	force   bool // kill it if it runs
-	volumes bool // anonymous ones too; for now they always go
+	force bool // kill it if it runs
 }
 
 // remove removes a container. The record says first that it is being removed, so

@@ -44,7 +44,7 @@ func (c *Containers) startNow(ctx context.Context, ct *Container) error {
 	failed := err != nil && !errors.As(err, new(refusal))
 	unlock()
 	if failed && ct.Snapshot().HostConfig.AutoRemove {
-		if e := c.remove(ctx, ct, removal{force: true, volumes: true}); e != nil && !ct.Snapshot().State.Removing {
+		if e := c.remove(ctx, ct, removal{force: true}); e != nil && !ct.Snapshot().State.Removing {
 			c.log.Errorf("container %s: it could not be started, and now not be removed: %v", ct.id, e)
 		}
 	}

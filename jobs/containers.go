@@ -114,8 +114,9 @@ type WaitOpen struct{}
 // WaitOut has the exit code.
 type WaitOut struct{ container.WaitResponse }
 
-// RmIn names a container to remove. A running one needs Force. RemoveVolumes
-// removes its anonymous volumes too; RemoveLink removes only a link of that name.
+// RmIn names a container to remove. A running one needs Force. RemoveVolumes asks
+// to remove its anonymous volumes too; until there are volumes that outlive a
+// container, they go either way. RemoveLink is refused: there are no links.
 type RmIn struct {
 	Container     string `job:"arg"`
 	Force         bool
