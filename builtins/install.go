@@ -87,13 +87,16 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 	bus.Install(eng)
 	img.Install(eng)
 	ctrs.Install(eng)
-	networks.New(id.ID, id.Created).Install(eng)
+	nets := networks.New(id.ID, id.Created)
+	nets.Install(eng)
 	system.New(system.Config{
 		EngineID: id.ID, DataRoot: filepath.Clean(cfg.DataRoot),
 		StorageDriver: graphName, ExecDriver: cfg.ExecDriver, LogDriver: cfg.LogDriver,
+		// none writes nothing, and so is on no list of what can be read.
+		LogDrivers: append(set.Logs.Names(), "none"),
 		APIVersion: server.MaxAPIVersion, MinAPIVersion: cfg.MinAPIVersion,
 		Labels: cfg.Labels, Debug: cfg.Debug, LiveRestore: cfg.LiveRestore,
-		Containers: containerCounts{ctrs}, Images: img, Graph: graph, Events: bus, Runtime: execDrivers{sup},
+		Containers: containerCounts{ctrs}, Images: img, Graph: graph, Networks: nets, Events: bus, Runtime: execDrivers{sup},
 	}).Install(eng)
 
 	for _, name := range set.Jobs.Names() {

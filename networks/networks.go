@@ -3,6 +3,7 @@ package networks
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,6 +44,16 @@ func (n *Networks) ID(name string) string {
 		}
 	}
 	return ""
+}
+
+// Drivers names the drivers that networks can have, sorted.
+func (n *Networks) Drivers() []string {
+	var names []string
+	for _, nw := range n.list {
+		names = append(names, nw.Driver)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // find resolves a full name, a full id, or a unique prefix of an id.

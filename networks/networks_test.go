@@ -24,6 +24,7 @@ func TestNoneAndHostAreAlwaysThere(t *testing.T) {
 	out, err := jobs.Networks.Run(t.Context(), eng, jobs.NetworksIn{})
 	assert.NilError(t, err)
 	assert.Equal(t, len(out.Networks), 2)
+	assert.DeepEqual(t, n.Drivers(), []string{"host", "null"})
 	for _, nw := range out.Networks {
 		assert.Equal(t, n.ID(nw.Name), nw.ID)
 		for _, ref := range []string{nw.Name, nw.ID, nw.ID[:8]} {

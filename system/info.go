@@ -37,7 +37,7 @@ func (s *System) info(ctx context.Context, _ *engine.Job, _ jobs.InfoIn) (jobs.I
 		Driver:            s.StorageDriver,
 		DriverStatus:      s.Graph.Status(),
 		Plugins: system.PluginsInfo{
-			Volume: []string{}, Network: []string{"host", "null"}, Log: []string{"json-file", "none"},
+			Volume: []string{}, Network: s.Networks.Drivers(), Log: append([]string{}, s.LogDrivers...),
 		},
 		MemoryLimit:        cg.Memory,
 		SwapLimit:          cg.Swap,

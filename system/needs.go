@@ -19,6 +19,12 @@ type Graph interface {
 	Status() [][2]string
 }
 
+// Networks is what system needs of the networks.
+type Networks interface {
+	// Drivers names the drivers that networks can have, sorted.
+	Drivers() []string
+}
+
 // Events is what system needs of the event bus.
 type Events interface {
 	// Subscribers counts those who listen now.

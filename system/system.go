@@ -12,8 +12,9 @@ type Config struct {
 	DataRoot      string
 	StorageDriver string
 	ExecDriver    string
-	LogDriver     string
-	APIVersion    string // newest that is served
+	LogDriver     string   // default of containers
+	LogDrivers    []string // that there are
+	APIVersion    string   // newest that is served
 	MinAPIVersion string
 	Labels        []string
 	Debug         bool
@@ -23,6 +24,7 @@ type Config struct {
 	Containers Containers
 	Images     Images
 	Graph      Graph
+	Networks   Networks
 	Events     Events
 	Runtime    Runtime
 }
