@@ -23,12 +23,7 @@ func (d *Driver) Signal(ctx context.Context, id string, sig syscall.Signal) erro
 	if !r.Alive() {
 		return execdriver.ErrNotRunning
 	}
-	f, err := pidfd.Open(r.Process)
-	if err != nil {
-		return execdriver.ErrNotRunning
-	}
-	defer f.Close()
-	if err := pidfd.Signal(f, sig); errors.Is(err, os.ErrProcessDone) {
+	if err := pidfd.SignalTo(r.Process, sig); errors.Is(err, os.ErrProcessDone) {
 		return execdriver.ErrNotRunning
 	} else if err != nil {
 		return fmt.Errorf("signal %d: %w", sig, err)

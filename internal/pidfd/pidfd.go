@@ -188,6 +188,17 @@ func (p Process) Alive() bool {
 	return err == nil && started == p.StartTime
 }
 
+// SignalTo sends a signal to a process that may have ended, and whose id may
+// be another's by now: that is os.ErrProcessDone.
+func SignalTo(p Process, sig unix.Signal) error {
+	f, err := Open(p)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return Signal(f, sig)
+}
+
 // Signal sends sig to the process of f; os.ErrProcessDone if it has been reaped.
 func Signal(f *os.File, sig unix.Signal) error {
 	raw, err := f.SyscallConn()
