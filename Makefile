@@ -49,7 +49,7 @@ system: deps-test bin/engine
 parity: deps-test bin/engine
 	@$(GO) build -o bin/leakcheck ./test/leakcheck
 	@$(GO) build -o bin/parity ./test/parity
-	@bin/leakcheck bin/parity $(PARITY)
+	@bin/leakcheck scripts/forwarding.sh bin/parity $(PARITY)
 
 ## check: formatting, vet, staticcheck, the import rules
 check:
