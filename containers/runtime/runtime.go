@@ -1,0 +1,165 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"os"
+	"syscall"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/jobengine/engine/logs/driver"
+)
+
+// Runtime runs processes. Its errors are those below, or others with the
+// runtime's text.
+type Runtime interface {
+	Lifecycle
+	Streams
+	Execs
+}
+
+// The errors of a Runtime that are told apart.
+var (
+	ErrNoProgram     = errors.New("program not found")
+	ErrNotExecutable = errors.New("program not executable")
+	ErrNotRunning    = errors.New("not running")
+	ErrAbsent        = errors.New("the runtime knows no such container")
+	ErrUnsupported   = errors.New("not supported by the runtime")
+	// ErrLagged: the output asked for is not kept any more; the log has it.
+	ErrLagged = errors.New("output is not kept that long")
+)
+
+// Lifecycle is the life of a container's processes.
+//
+// Create → Start → an Exit comes → Delete. An error of Create leaves nothing
+// but the bundle. Delete kills what is left, removes the bundle, and is no
+// error for what is not there.
+type Lifecycle interface {
+	Create(ctx context.Context, run RunSpec) (Process, error)
+	Start(ctx context.Context, id string) error
+	Signal(ctx context.Context, id string, sig syscall.Signal) error
+	Pause(ctx context.Context, id string) error
+	Resume(ctx context.Context, id string) error
+	Pids(ctx context.Context, id string) ([]int, error)
+	Delete(ctx context.Context, id string) error
+	// List tells what lives, for adoption.
+	List(ctx context.Context) ([]State, error)
+	// Exits tells of each end of a container or exec, again and again until
+	// Ack is called for it. It ends when the runtime is closed.
+	Exits() iter.Seq[Exit]
+	Ack(Exit)
+}
+
+// Streams are what a running container reads and writes.
+type Streams interface {
+	// Output opens the output of a container that Create has made. It stays
+	// readable after Delete.
+	Output(ctx context.Context, id string) (Output, error)
+	// OpenStdin opens a write end of a container's stdin. The caller owns it.
+	OpenStdin(id string) (*os.File, error)
+	// CloseStdin ends the stdin of a container for good, once all write ends are closed.
+	CloseStdin(ctx context.Context, id string) error
+	// TTY gives the master of a container's terminal. The caller owns it.
+	TTY(ctx context.Context, id string) (*os.File, error)
+}
+
+// Execs are further processes in running containers.
+type Execs interface {
+	// Exec starts a process. With Process.Terminal the files are nil and the
+	// result has the TTY. Otherwise they become the process's own descriptors,
+	// nil is /dev/null; the caller closes its copies.
+	Exec(ctx context.Context, container, execID string, p *specs.Process, stdin, stdout, stderr *os.File) (Process, error)
+	ExecSignal(ctx context.Context, container, execID string, sig syscall.Signal) error
+}
+
+// RunSpec describes one run of a container.
+type RunSpec struct {
+	ID        string
+	Driver    string // of the exec drivers
+	BundleDir string // has config.json
+	Run       int    // number of the run, from 1
+	Tty       bool
+	OpenStdin bool
+	Log       LogSpec
+	ExitFile  string // where the exit is recorded before it is told
+	Durable   bool   // whether that record has to survive a reboot
+}
+
+// LogSpec says where the output of a container is written.
+type LogSpec struct {
+	Driver       string // "json-file" or "none"
+	Path         string
+	MaxSizeBytes int64 // 0 is no limit
+	MaxFiles     int
+	Compress     bool
+	Attrs        map[string]string // written with each line
+}
+
+// Process is a process that was made. The receiver owns the files.
+type Process struct {
+	Pid       int
+	StartTime uint64 // of /proc/PID/stat
+	PidFD     *os.File
+	TTY       *os.File // the terminal's master; nil without one
+}
+
+// Exit is the end of a container's first process or of an exec.
+type Exit struct {
+	Container string
+	ExecID    string // "" for the container itself
+	Pid       int
+	StartTime uint64
+	ExitCode  int // 128+n after signal n; 255 with Error where nobody knows
+	OOMKilled bool
+	At        time.Time
+	Error     string `json:",omitempty"`
+	// Number and Epoch name this telling of it for Ack.
+	Number uint64 `json:",omitempty"`
+	Epoch  uint64 `json:",omitempty"`
+}
+
+// State is a container that the runtime knows.
+type State struct {
+	ID        string
+	Status    string // "created", "running" or "exited"
+	Pid       int
+	StartTime uint64
+	Tty       bool
+	Run       int
+	Exit      *Exit // once it has ended
+	Execs     []string
+}
+
+// Stream tells the streams of an Output apart.
+type Stream int
+
+// The streams. A terminal has only Stdout.
+const (
+	Stdout Stream = iota
+	Stderr
+)
+
+// Output is what a container writes, by offset from the beginning of the run.
+type Output interface {
+	// ReadAt gives 0, nil where nothing is yet, io.EOF at the end, and ErrLagged for what is not kept.
+	ReadAt(s Stream, p []byte, off int64) (int, error)
+	// Written is the number of bytes so far: the offset of now.
+	Written(s Stream) int64
+	// FirstKept is the offset of the oldest byte that can be read.
+	FirstKept(s Stream) int64
+	// Committed tells how much of it the log holds for good.
+	Committed() Commit
+	// Wait returns when there is something new since the last Wait, and io.EOF
+	// when nothing more can come because the container is gone.
+	Wait(ctx context.Context) error
+	Close() error
+}
+
+// Commit says that the log up to a place holds the output up to an offset of each stream.
+type Commit struct {
+	Offset [2]int64
+	Log    driver.Position // zero without a log
+}
