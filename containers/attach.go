@@ -8,6 +8,7 @@ import (
 
 	"github.com/moby/moby/api/types/events"
 
+	"github.com/jobengine/engine/containers/streams"
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/internal/detachkeys"
 	"github.com/jobengine/engine/internal/errs"
@@ -118,16 +119,16 @@ func (a *attachment) replayBefore(ctx context.Context) (done bool, err error) {
 	if a.runs.ready() {
 		return false, nil
 	}
-	return true, a.printer().copy(ctx, r)
+	return true, a.printer().Copy(ctx, r)
 }
 
 // replay writes what the log has. With a run that goes on, its streams continue
 // where the log ends.
 func (a *attachment) replay(ctx context.Context, live *liveRun) error {
 	o := driver.ReadOptions{Tail: -1}
-	var f *catchUp
+	var f *streams.CatchUp
 	if live != nil {
-		f = newCatchUp(live.out)
+		f = streams.NewCatchUp(live.out)
 		o.Follow = f
 	}
 	r, err := a.openLog(a.s.LogPath, o)
@@ -135,11 +136,11 @@ func (a *attachment) replay(ctx context.Context, live *liveRun) error {
 		return err
 	}
 	defer r.Close()
-	if err := a.printer().copy(ctx, r); err != nil && !errors.Is(err, errCaughtUp) {
+	if err := a.printer().Copy(ctx, r); err != nil && !errors.Is(err, streams.ErrCaughtUp) {
 		return err
 	}
 	if live != nil {
-		live.from, live.check = f.at.Offset, f.at
+		live.from, live.check = f.At.Offset, f.At
 	}
 	return nil
 }
@@ -153,13 +154,13 @@ func (a *attachment) lost(bytes int64) {
 	}
 }
 
-func (a *attachment) printer() *logPrinter {
-	p := &logPrinter{}
+func (a *attachment) printer() *streams.Printer {
+	p := &streams.Printer{}
 	if a.in.Stdout {
-		p.stdout = a.streams.Stdout
+		p.Stdout = a.streams.Stdout
 	}
 	if a.in.Stderr {
-		p.stderr = a.streams.Stderr
+		p.Stderr = a.streams.Stderr
 	}
 	return p
 }
@@ -177,18 +178,18 @@ func (a *attachment) stream(ctx context.Context, live *liveRun, stdin io.Reader)
 			go a.copyStdin(ctx, in, stdin, left)
 		}
 	}
-	o := &outputCopy{out: live.out, off: live.from, check: live.check, open: a.c.cfg.Logs[a.s.HostConfig.LogConfig.Type], path: a.s.LogPath}
+	o := &streams.Copy{Out: live.out, Offset: live.from, Check: live.check, Open: a.c.cfg.Logs[a.s.HostConfig.LogConfig.Type], Path: a.s.LogPath}
 	if a.in.Stdout {
-		o.w[Stdout] = a.streams.Stdout
+		o.To[Stdout] = a.streams.Stdout
 	}
 	if a.in.Stderr {
-		o.w[Stderr] = a.streams.Stderr
+		o.To[Stderr] = a.streams.Stderr
 	}
-	o.lost = a.lost
+	o.Lost = a.lost
 	over, stop := a.ct.until(ctx, live.proc)
 	defer stop()
-	err := o.run(ctx, leave, over)
-	if ctx.Err() != nil || errors.Is(err, errClientGone) {
+	err := o.Run(ctx, leave, over)
+	if ctx.Err() != nil || errors.Is(err, streams.ErrClientGone) {
 		return nil
 	}
 	return err

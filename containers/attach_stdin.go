@@ -8,6 +8,7 @@ import (
 
 	"github.com/moby/moby/api/types/events"
 
+	"github.com/jobengine/engine/containers/streams"
 	"github.com/jobengine/engine/internal/detachkeys"
 )
 
@@ -26,12 +27,12 @@ func (a *attachment) copyStdin(ctx context.Context, to *os.File, from io.Reader,
 	if a.s.Config.Tty {
 		from = detachkeys.NewReader(from, a.keys)
 	}
-	_, err := io.Copy(onlyWriter{to}, from)
+	_, err := io.Copy(streams.OnlyWriter{Writer: to}, from)
 	switch {
 	case errors.Is(err, detachkeys.ErrDetached):
 		a.c.event(a.ct.Snapshot(), events.ActionDetach)
 		leave()
-	case isBroken(err) && ctx.Err() == nil:
+	case streams.IsBroken(err) && ctx.Err() == nil:
 		// The run or its input has ended. Reading goes on, so that the client's end
 		// is noticed.
 		_, _ = io.Copy(io.Discard, from)

@@ -16,7 +16,6 @@ import (
 	"gotest.tools/v3/assert"
 
 	"github.com/jobengine/engine/jobs"
-	"github.com/jobengine/engine/logs/driver"
 	"github.com/jobengine/engine/supervisor/spool"
 )
 
@@ -452,18 +451,4 @@ func TestLogsAreRefusedWithDockersWords(t *testing.T) {
 	assert.Assert(t, errdefs.IsInvalidArgument(err))
 	cl := w.logsClient(jobs.LogsIn{Container: "ben", Stdout: true, Follow: true, Tail: -1})
 	assert.NilError(t, cl.result(t)) // never started: empty
-}
-
-func TestLongLinesAreJoinedAndTimedOnce(t *testing.T) {
-	at := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
-	var out strings.Builder
-	p := logPrinter{stdout: &out, stderr: &out, timestamps: true, details: true}
-	for _, e := range []driver.Entry{
-		{Line: []byte("be"), Stream: driver.Stdout, Time: at, Partial: true},
-		{Line: []byte("gin\n"), Stream: driver.Stdout, Time: at},
-		{Line: []byte("x\n"), Stream: driver.Stderr, Time: at, Attrs: map[string]string{"b": "x y,z", "a": "1"}},
-	} {
-		assert.NilError(t, p.print(&e))
-	}
-	assert.Equal(t, out.String(), "2026-01-02T03:04:05.000006000Z  begin\n2026-01-02T03:04:05.000006000Z a=1,b=x+y%2Cz x\n")
 }

@@ -11,11 +11,8 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"gotest.tools/v3/assert"
 
-	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/jobs"
 )
-
-type streams = engine.Streams
 
 func TestALivingContainerIsTakenOver(t *testing.T) {
 	w := newWorld(t)

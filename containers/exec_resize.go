@@ -3,6 +3,7 @@ package containers
 import (
 	"context"
 
+	"github.com/jobengine/engine/containers/streams"
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/jobs"
@@ -35,5 +36,5 @@ func (c *Containers) execResize(ctx context.Context, _ *engine.Job, in jobs.Exec
 	if e.tty == nil {
 		return out, nil
 	}
-	return out, setWinsize(e.tty, in.Height, in.Width)
+	return out, streams.SetWinsize(e.tty, in.Height, in.Width)
 }

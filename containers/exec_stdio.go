@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/moby/moby/api/types/events"
-	"golang.org/x/sys/unix"
 
+	"github.com/jobengine/engine/containers/streams"
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/internal/detachkeys"
 )
@@ -48,38 +48,18 @@ func (l *execLink) pipes(detached bool) (theirs [3]*os.File, err error) {
 		}
 	}()
 	if q.AttachStdin {
-		if theirs[0], l.stdin, err = pipe(0); err != nil {
+		if theirs[0], l.stdin, err = streams.Pipe(0); err != nil {
 			return theirs, err
 		}
 	}
 	for s, wanted := range [2]bool{q.AttachStdout, q.AttachStderr} {
 		if wanted {
-			if theirs[1+s], l.output[s], err = pipe(1); err != nil {
+			if theirs[1+s], l.output[s], err = streams.Pipe(1); err != nil {
 				return theirs, err
 			}
 		}
 	}
 	return theirs, nil
-}
-
-// pipe makes a pipe for a process's descriptor: 0 reads from it, others write.
-// Our end is in the poller; theirs blocks, as programs expect.
-func pipe(descriptor int) (theirs, ours *os.File, err error) {
-	var fd [2]int
-	if err := unix.Pipe2(fd[:], unix.O_CLOEXEC); err != nil {
-		return nil, nil, os.NewSyscallError("pipe2", err)
-	}
-	their, our := fd[0], fd[1]
-	if descriptor > 0 {
-		their, our = fd[1], fd[0]
-	}
-	theirs = os.NewFile(uintptr(their), "stdio")
-	if err := unix.SetNonblock(our, true); err != nil {
-		unix.Close(our)
-		theirs.Close()
-		return nil, nil, os.NewSyscallError("fcntl", err)
-	}
-	return theirs, os.NewFile(uintptr(our), "stdio"), nil
 }
 
 func (l *execLink) close() {
@@ -107,7 +87,7 @@ func (l *execLink) discard() {
 func (l *execLink) connect(ctx context.Context, s engine.Streams) {
 	leave, left := context.WithCancel(ctx)
 	defer left()
-	output := l.copyOutput(engine.Streams{Stdout: gate{leave, s.Stdout}, Stderr: gate{leave, s.Stderr}})
+	output := l.copyOutput(engine.Streams{Stdout: streams.Gate{Open: leave, Writer: s.Stdout}, Stderr: streams.Gate{Open: leave, Writer: s.Stderr}})
 	l.copyInput(s.Stdin, left)
 	go func() {
 		<-output
@@ -148,9 +128,9 @@ func (l *execLink) copyOutput(s engine.Streams) <-chan struct{} {
 			// A daemon that stops lets go of the streams.
 			defer context.AfterFunc(l.c.life, func() { f.Close() })()
 			if w != nil {
-				_, _ = io.Copy(w, onlyReader{f})
+				_, _ = io.Copy(w, streams.OnlyReader{Reader: f})
 			}
-			_, _ = io.Copy(io.Discard, onlyReader{f})
+			_, _ = io.Copy(io.Discard, streams.OnlyReader{Reader: f})
 			if f != l.tty {
 				f.Close()
 			}
@@ -185,12 +165,12 @@ func (l *execLink) copyInput(from io.Reader, leave func()) {
 		if to == l.tty {
 			from = detachkeys.NewReader(from, l.keys)
 		}
-		_, err := io.Copy(onlyWriter{to}, from)
+		_, err := io.Copy(streams.OnlyWriter{Writer: to}, from)
 		switch {
 		case errors.Is(err, detachkeys.ErrDetached):
 			l.c.event(l.e.ct.Snapshot(), events.ActionExecDetach, "execID", l.e.id)
 			leave()
-		case isBroken(err):
+		case streams.IsBroken(err):
 			_, _ = io.Copy(io.Discard, from)
 		case to == l.tty:
 			leave()

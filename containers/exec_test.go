@@ -2,13 +2,11 @@ package containers
 
 import (
 	"io"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
-	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
 
 	"github.com/jobengine/engine/jobs"
@@ -263,24 +261,4 @@ func TestAnExitThatComesBeforeTheStartIsAnsweredCounts(t *testing.T) {
 	e.run(Process{Pid: 1})
 	assert.Assert(t, !e.end(0))
 	assert.Equal(t, *e.exitCode, 5)
-}
-
-func TestExecPipesBlockForTheProcessOnly(t *testing.T) {
-	for d := range 3 {
-		theirs, ours, err := pipe(d)
-		assert.NilError(t, err)
-		assert.Assert(t, !nonblocking(t, theirs) && nonblocking(t, ours))
-		theirs.Close()
-		ours.Close()
-	}
-}
-
-func nonblocking(t *testing.T, f *os.File) bool {
-	t.Helper()
-	raw, err := f.SyscallConn()
-	assert.NilError(t, err)
-	var flags int
-	assert.NilError(t, raw.Control(func(fd uintptr) { flags, err = unix.FcntlInt(fd, unix.F_GETFL, 0) }))
-	assert.NilError(t, err)
-	return flags&unix.O_NONBLOCK != 0
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"gotest.tools/v3/assert"
 
+	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/jobs"
 )
 
@@ -58,7 +59,7 @@ func TestAutoRemoveGoesByItselfAndWaitersLearnTheCode(t *testing.T) {
 	for _, condition := range []container.WaitCondition{container.WaitConditionNextExit, container.WaitConditionRemoved} {
 		opened.Add(1)
 		go func() {
-			out, err := jobs.Wait.Run(ctx, w.eng, jobs.WaitIn{Container: "job", Condition: condition}, func(jobs.WaitOpen) (s streams, err error) {
+			out, err := jobs.Wait.Run(ctx, w.eng, jobs.WaitIn{Container: "job", Condition: condition}, func(jobs.WaitOpen) (s engine.Streams, err error) {
 				opened.Done()
 				return s, nil
 			})
@@ -354,7 +355,7 @@ func TestWaitersDoNotOutliveTheirClients(t *testing.T) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() {
-		_, err := jobs.Wait.Run(ctx, w.eng, jobs.WaitIn{Container: "xx", Condition: container.WaitConditionNextExit}, func(jobs.WaitOpen) (s streams, err error) {
+		_, err := jobs.Wait.Run(ctx, w.eng, jobs.WaitIn{Container: "xx", Condition: container.WaitConditionNextExit}, func(jobs.WaitOpen) (s engine.Streams, err error) {
 			cancel()
 			return s, nil
 		})

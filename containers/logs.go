@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/url"
-	"slices"
-	"strings"
 
+	"github.com/jobengine/engine/containers/streams"
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/jobs"
@@ -48,14 +46,14 @@ func (c *Containers) logs(ctx context.Context, job *engine.StreamJob[jobs.LogsOp
 	if err := job.Open(jobs.LogsOpen{Tty: s.Config.Tty}); err != nil {
 		return out, nil
 	}
-	p := logPrinter{stdout: job.Stdout, stderr: job.Stderr, timestamps: in.Timestamps, details: in.Details}
+	p := streams.Printer{Stdout: job.Stdout, Stderr: job.Stderr, Timestamps: in.Timestamps, Details: in.Details}
 	if !in.Stdout {
-		p.stdout = nil
+		p.Stdout = nil
 	}
 	if !in.Stderr {
-		p.stderr = nil
+		p.Stderr = nil
 	}
-	return out, p.copy(ctx, r)
+	return out, p.Copy(ctx, r)
 }
 
 func (c *Containers) logOpener(s *Snapshot) (driver.Open, error) {
@@ -126,73 +124,4 @@ func complete(out Output) bool {
 	}
 	in := out.Committed().Offset
 	return in[Stdout] >= out.Written(Stdout) && in[Stderr] >= out.Written(Stderr)
-}
-
-// logPrinter writes entries as docker does: a line may have its time and its
-// attributes in front. A nil stream is left out.
-type logPrinter struct {
-	stdout, stderr      io.Writer
-	timestamps, details bool
-
-	inLine [3]bool // this stream's last entry was not the end of its line
-	buf    []byte
-}
-
-// copy prints until the end. A client that is gone is no error.
-func (p *logPrinter) copy(ctx context.Context, r driver.Reader) error {
-	for {
-		e, err := r.Next(ctx)
-		if errors.Is(err, io.EOF) || ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if p.print(e) != nil {
-			return nil
-		}
-	}
-}
-
-func (p *logPrinter) print(e *driver.Entry) error {
-	w := p.stdout
-	if e.Stream == driver.Stderr {
-		w = p.stderr
-	}
-	if w == nil {
-		return nil
-	}
-	line := e.Line
-	if (p.timestamps || p.details) && !p.inLine[e.Stream] {
-		p.buf = p.buf[:0]
-		if p.timestamps {
-			p.buf = e.Time.UTC().AppendFormat(p.buf, timestampLayout)
-			p.buf = append(p.buf, ' ')
-		}
-		if p.details {
-			p.buf = appendDetails(p.buf, e.Attrs)
-			p.buf = append(p.buf, ' ')
-		}
-		p.buf = append(p.buf, line...)
-		line = p.buf
-	}
-	p.inLine[e.Stream] = e.Partial
-	_, err := w.Write(line)
-	return err
-}
-
-// timestampLayout is time.RFC3339Nano with all nine digits, so that columns align.
-const timestampLayout = "2006-01-02T15:04:05.000000000Z07:00"
-
-// appendDetails adds "key=value,…", sorted by key and escaped as in a URL's query.
-func appendDetails(dst []byte, attrs map[string]string) []byte {
-	if len(attrs) == 0 {
-		return dst
-	}
-	words := make([]string, 0, len(attrs))
-	for k, v := range attrs {
-		words = append(words, url.QueryEscape(k)+"="+url.QueryEscape(v))
-	}
-	slices.Sort(words)
-	return append(dst, strings.Join(words, ",")...)
 }

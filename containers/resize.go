@@ -6,6 +6,7 @@ import (
 
 	"github.com/moby/moby/api/types/events"
 
+	"github.com/jobengine/engine/containers/streams"
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/jobs"
@@ -23,7 +24,7 @@ func (c *Containers) resize(_ context.Context, _ *engine.Job, in jobs.ResizeIn) 
 		return out, errs.Conflict("Container %s is not running", s.ID)
 	}
 	if proc.TTY != nil {
-		if err := setWinsize(proc.TTY, in.Height, in.Width); err != nil {
+		if err := streams.SetWinsize(proc.TTY, in.Height, in.Width); err != nil {
 			return out, err
 		}
 	}

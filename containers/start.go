@@ -16,6 +16,7 @@ import (
 
 	"github.com/jobengine/engine/containers/request"
 	"github.com/jobengine/engine/containers/spec"
+	"github.com/jobengine/engine/containers/streams"
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/jobs"
@@ -301,7 +302,7 @@ func (r *run) createProcess(ctx context.Context) error {
 	r.undo.add(func() error { return r.c.runtime.Delete(ctx, r.s.ID) })
 	r.proc = &Proc{Pid: p.Pid, StartTime: p.StartTime, Rootfs: r.rootfs, TTY: p.TTY, PidFD: p.PidFD}
 	if size := r.s.HostConfig.ConsoleSize; p.TTY != nil && size[0] > 0 && size[1] > 0 {
-		_ = setWinsize(p.TTY, uint16(size[0]), uint16(size[1]))
+		_ = streams.SetWinsize(p.TTY, uint16(size[0]), uint16(size[1]))
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package containers
+package streams
 
 import (
 	"os"
@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setWinsize sets the size of a terminal in characters.
-func setWinsize(tty *os.File, rows, cols uint16) error {
+// SetWinsize sets the size of a terminal in characters.
+func SetWinsize(tty *os.File, rows, cols uint16) error {
 	raw, err := tty.SyscallConn()
 	if err != nil {
 		return err
