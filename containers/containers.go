@@ -9,6 +9,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/jobengine/engine/containers/execs"
 	"github.com/jobengine/engine/containers/request"
 	"github.com/jobengine/engine/graphdriver"
 	"github.com/jobengine/engine/internal/durable"
@@ -55,7 +56,7 @@ type Containers struct {
 	rules   *request.Rules
 
 	index    index
-	execs    execs
+	execs    *execs.Execs
 	halfMade []string    // folders without a record, found at the start
 	volatile atomic.Bool // the graph driver knows the option of that name
 
@@ -95,6 +96,7 @@ func New(cfg Config) (*Containers, error) {
 	c.volatile.Store(true)
 	c.rules = c.newRules()
 	c.life, c.close = context.WithCancel(context.Background())
+	c.execs = c.newExecs()
 	if err := os.MkdirAll(c.dir, 0o710); err != nil {
 		return nil, err
 	}

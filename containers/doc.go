@@ -2,6 +2,10 @@
 // on them. install.go is its table of contents; each verb has a file of its
 // own, named after it.
 //
+// What stands alone is in packages of its own: what may be asked for (request),
+// the OCI spec of it (spec), records on disk (record), what runs processes
+// (runtime), output on its way to clients (streams), and execs.
+//
 // # A container's life
 //
 //	created ─ start → running ─ exits → exited ─ start → running …

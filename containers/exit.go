@@ -35,7 +35,7 @@ func (c *Containers) handleExit(e Exit) {
 		}
 	}()
 	if e.ExecID != "" {
-		c.execExited(e)
+		c.execs.Exited(e)
 		c.runtime.Ack(e)
 		return
 	}

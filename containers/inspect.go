@@ -33,7 +33,7 @@ func (c *Containers) inspect(ctx context.Context, _ *engine.Job, in jobs.Contain
 		RestartCount: s.RestartCount,
 		Driver:       s.Driver,
 		Platform:     "linux",
-		ExecIDs:      c.execs.of(s.ID),
+		ExecIDs:      c.execs.Of(s.ID),
 		HostConfig:   &hostConfig,
 		GraphDriver:  &storage.DriverData{Name: s.Driver},
 		Mounts:       slices.Clone(s.Mounts),

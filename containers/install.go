@@ -25,8 +25,8 @@ func (c *Containers) Install(eng *engine.Engine) {
 	jobs.Attach.Register(eng, c.attach)
 	jobs.Resize.Register(eng, c.resize)
 
-	jobs.ExecCreate.Register(eng, c.execCreate)
-	jobs.ExecStart.Register(eng, c.execStart)
-	jobs.ExecResize.Register(eng, c.execResize)
-	jobs.ExecInspect.Register(eng, c.execInspect)
+	jobs.ExecCreate.Register(eng, c.execs.Create)
+	jobs.ExecStart.Register(eng, c.execs.Start)
+	jobs.ExecResize.Register(eng, c.execs.Resize)
+	jobs.ExecInspect.Register(eng, c.execs.Inspect)
 }

@@ -101,7 +101,7 @@ func (c *Containers) finishRemoval(ctx context.Context, ct *Container) error {
 		}
 	}
 	ct.endProc()
-	c.forgetExecs(ct)
+	c.execs.Forget(ct.id)
 	c.index.remove(ct)
 	ct.update(func(s *Snapshot) {
 		s.State.Removed, s.State.Running, s.State.Paused = true, false, false

@@ -54,7 +54,7 @@ func newStreamsWorld(t *testing.T) (*world, *screens) {
 	t.Cleanup(func() { r.closeAll() }) // after the noun is closed
 	w := newWorld(t)
 	r = &screens{standIn: w.runtime, of: map[string]*screen{}, execs: map[string]*standInExec{}, stdin: map[string]*os.File{}}
-	w.Containers.runtime = r
+	w.Containers.runtime, w.execs.Runtime = r, r
 	w.cfg.Logs = map[string]driver.Open{"json-file": jsonfile.Open}
 	return w, r
 }
@@ -547,12 +547,10 @@ func openFiles(t *testing.T) int {
 // awaitExit waits until an exec's exit code is known.
 func (r *screens) awaitExit(t *testing.T, w *world, id string, code int) {
 	t.Helper()
-	e, err := w.execs.find(id)
-	assert.NilError(t, err)
-	select {
-	case <-e.ended:
-	case <-time.After(20 * time.Second):
-		t.Fatal("the exec has not ended")
+	deadline := time.Now().Add(20 * time.Second)
+	for w.execState(t, id).ExitCode == nil {
+		assert.Assert(t, time.Now().Before(deadline), "the exec has not ended")
+		time.Sleep(time.Millisecond)
 	}
-	assert.Equal(t, *e.exitCode, code)
+	assert.Equal(t, *w.execState(t, id).ExitCode, code)
 }

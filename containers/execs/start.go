@@ -1,4 +1,4 @@
-package containers
+package execs
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"github.com/moby/moby/api/types/events"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/jobengine/engine/containers/runtime"
 	"github.com/jobengine/engine/containers/spec"
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/internal/detachkeys"
@@ -16,18 +17,18 @@ import (
 	"github.com/jobengine/engine/jobs"
 )
 
-// execStart starts an exec's process and connects the client to it. A client
+// Start starts an exec's process and connects the client to it. A client
 // that goes away leaves the process running.
-func (c *Containers) execStart(ctx context.Context, job *engine.StreamJob[jobs.ExecStartOpen], in jobs.ExecStartIn) (out jobs.ExecStartOut, err error) {
-	e, err := c.execs.find(in.Exec)
+func (x *Execs) Start(ctx context.Context, job *engine.StreamJob[jobs.ExecStartOpen], in jobs.ExecStartIn) (out jobs.ExecStartOut, err error) {
+	e, err := x.find(in.Exec)
 	if err != nil {
 		return out, err
 	}
-	s := e.ct.Snapshot()
+	s := e.ct.Now()
 	if err := e.begin(); err != nil {
 		return out, err
 	}
-	if err := canExec(s, s.Name); err != nil {
+	if err := canExec(s, e.ct.ID(), s.Name); err != nil {
 		e.unbegin()
 		return out, err
 	}
@@ -39,12 +40,12 @@ func (c *Containers) execStart(ctx context.Context, job *engine.StreamJob[jobs.E
 		}
 		streams = job.Streams
 	}
-	c.event(s, e.action(events.ActionExecStart), "execID", e.id)
+	e.ct.Event(e.action(events.ActionExecStart), "execID", e.id)
 	// From here on the process is nobody's but the container's.
-	link, err := c.execNow(context.WithoutCancel(ctx), e, s, in)
+	link, err := x.execNow(context.WithoutCancel(ctx), e, s, in)
 	if err != nil {
 		e.fail()
-		c.execs.sweepLater(c.life)
+		x.sweepLater(x.Life)
 		return out, err
 	}
 	if in.Detach {
@@ -73,19 +74,19 @@ func (e *execution) unbegin() {
 }
 
 // execNow starts the process.
-func (c *Containers) execNow(ctx context.Context, e *execution, s *Snapshot, in jobs.ExecStartIn) (*execLink, error) {
-	proc := e.ct.Proc()
-	if proc == nil {
-		return nil, errs.Conflict("Container %s is not running", s.ID)
+func (x *Execs) execNow(ctx context.Context, e *execution, s State, in jobs.ExecStartIn) (*execLink, error) {
+	rootfs := e.ct.Now().Rootfs
+	if rootfs == "" {
+		return nil, errs.Conflict("Container %s is not running", e.ct.ID())
 	}
 	if dir := e.request.WorkingDir; dir != "" && !path.IsAbs(dir) {
 		return nil, errs.Invalid("OCI runtime exec failed: exec failed: Cwd must be an absolute path: unknown")
 	}
-	process, err := c.execProcess(e, s, proc, in)
+	process, err := x.process(e, s, rootfs, in)
 	if err != nil {
 		return nil, errs.Invalid("%w", err)
 	}
-	link := &execLink{c: c, e: e, keys: e.keys}
+	link := &execLink{x: x, e: e, keys: e.keys}
 	if link.keys == nil {
 		link.keys = detachkeys.Default()
 	}
@@ -93,7 +94,7 @@ func (c *Containers) execNow(ctx context.Context, e *execution, s *Snapshot, in 
 	if err != nil {
 		return nil, err
 	}
-	p, err := c.runtime.Exec(ctx, s.ID, e.id, process, theirs[0], theirs[1], theirs[2])
+	p, err := x.Runtime.Exec(ctx, e.ct.ID(), e.id, process, theirs[0], theirs[1], theirs[2])
 	for _, f := range theirs {
 		if f != nil {
 			f.Close()
@@ -101,7 +102,7 @@ func (c *Containers) execNow(ctx context.Context, e *execution, s *Snapshot, in 
 	}
 	if err != nil {
 		link.close()
-		return nil, execError(s, err)
+		return nil, execError(e.ct.ID(), err)
 	}
 	if p.PidFD != nil {
 		p.PidFD.Close()
@@ -111,28 +112,28 @@ func (c *Containers) execNow(ctx context.Context, e *execution, s *Snapshot, in 
 	return link, nil
 }
 
-func (c *Containers) execProcess(e *execution, s *Snapshot, proc *Proc, in jobs.ExecStartIn) (*specs.Process, error) {
+func (x *Execs) process(e *execution, s State, rootfs string, in jobs.ExecStartIn) (*specs.Process, error) {
 	q := e.request
 	size := q.ConsoleSize
 	if in.ConsoleSize != nil {
 		size = in.ConsoleSize
 	}
-	x := spec.ExecInput{
-		Rootfs: proc.Rootfs, Config: s.Config, HostConfig: s.HostConfig, Hostname: s.Config.Hostname, Host: c.host.spec(),
+	input := spec.ExecInput{
+		Rootfs: rootfs, Config: s.Config, HostConfig: s.HostConfig, Hostname: s.Config.Hostname, Host: x.Host,
 		Args: q.Cmd, Env: q.Env, User: q.User, WorkingDir: q.WorkingDir, Tty: q.Tty, Privileged: q.Privileged,
 	}
 	if size != nil {
-		x.Height, x.Width = size[0], size[1]
+		input.Height, input.Width = size[0], size[1]
 	}
-	return spec.Exec(x)
+	return spec.Exec(input)
 }
 
 // execError puts the runtime's error in the words that clients look for.
-func execError(s *Snapshot, err error) error {
+func execError(id string, err error) error {
 	switch {
-	case errors.Is(err, ErrNotRunning), errors.Is(err, ErrAbsent):
-		return errs.Conflict("Container %s is not running", s.ID)
-	case errors.Is(err, ErrNoProgram), errors.Is(err, ErrNotExecutable):
+	case errors.Is(err, runtime.ErrNotRunning), errors.Is(err, runtime.ErrAbsent):
+		return errs.Conflict("Container %s is not running", id)
+	case errors.Is(err, runtime.ErrNoProgram), errors.Is(err, runtime.ErrNotExecutable):
 		return errs.Invalid("OCI runtime exec failed: exec failed: %w: unknown", err)
 	}
 	return fmt.Errorf("OCI runtime exec failed: exec failed: %w: unknown", err)

@@ -1,4 +1,4 @@
-package containers
+package execs
 
 import (
 	"context"
@@ -12,21 +12,21 @@ import (
 	"github.com/jobengine/engine/jobs"
 )
 
-// execCreate notes a process that is to be started in a running container.
-func (c *Containers) execCreate(_ context.Context, _ *engine.Job, in jobs.ExecCreateIn) (out jobs.ExecCreateOut, err error) {
-	ct, err := c.find(in.Container)
+// Create notes a process that is to be started in a running container.
+func (x *Execs) Create(_ context.Context, _ *engine.Job, in jobs.ExecCreateIn) (out jobs.ExecCreateOut, err error) {
+	ct, err := x.Containers.Find(in.Container)
 	if err != nil {
 		return out, err
 	}
-	s := ct.Snapshot()
+	s := ct.Now()
 	if len(in.Cmd) == 0 {
 		return out, errs.Invalid("No exec command specified")
 	}
-	if err := canExec(s, in.Container); err != nil {
+	if err := canExec(s, ct.ID(), in.Container); err != nil {
 		return out, err
 	}
 	e := &execution{
-		id: newID(), ct: ct, request: in.ExecCreateRequest,
+		id: x.NewID(), ct: ct, request: in.ExecCreateRequest,
 		started: make(chan struct{}), ended: make(chan struct{}),
 	}
 	if in.DetachKeys != "" {
@@ -34,11 +34,11 @@ func (c *Containers) execCreate(_ context.Context, _ *engine.Job, in jobs.ExecCr
 			return out, errs.Invalid("Invalid escape keys (%s) provided", in.DetachKeys)
 		}
 	}
-	c.execs.add(e)
-	if ct.Snapshot().State.Removed { // while we looked: nobody else drops it
-		c.forgetExecs(ct)
+	x.add(e)
+	if ct.Now().Removed { // while we looked: nobody else drops it
+		x.Forget(ct.ID())
 	}
-	c.event(s, e.action(events.ActionExecCreate), "execID", e.id)
+	ct.Event(e.action(events.ActionExecCreate), "execID", e.id)
 	out.ID = e.id
 	return out, nil
 }

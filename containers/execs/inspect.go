@@ -1,4 +1,4 @@
-package containers
+package execs
 
 import (
 	"context"
@@ -9,15 +9,15 @@ import (
 	"github.com/jobengine/engine/jobs"
 )
 
-// execInspect tells the state of an exec.
-func (c *Containers) execInspect(_ context.Context, _ *engine.Job, in jobs.ExecInspectIn) (out jobs.ExecInspectOut, err error) {
-	e, err := c.execs.find(in.Exec)
+// Inspect tells the state of an exec.
+func (x *Execs) Inspect(_ context.Context, _ *engine.Job, in jobs.ExecInspectIn) (out jobs.ExecInspectOut, err error) {
+	e, err := x.find(in.Exec)
 	if err != nil {
 		return out, err
 	}
 	q := e.request
 	r := container.ExecInspectResponse{
-		ID: e.id, ContainerID: e.ct.id, DetachKeys: append([]byte{}, e.keys...),
+		ID: e.id, ContainerID: e.ct.ID(), DetachKeys: append([]byte{}, e.keys...),
 		OpenStdin: q.AttachStdin, OpenStdout: q.AttachStdout, OpenStderr: q.AttachStderr,
 		ProcessConfig: &container.ExecProcessConfig{
 			Tty: q.Tty, Entrypoint: q.Cmd[0], Arguments: append([]string{}, q.Cmd[1:]...),

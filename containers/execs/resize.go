@@ -1,4 +1,4 @@
-package containers
+package execs
 
 import (
 	"context"
@@ -9,11 +9,11 @@ import (
 	"github.com/jobengine/engine/jobs"
 )
 
-// execResize sets the size of an exec's terminal. Clients ask for it as soon as
+// Resize sets the size of an exec's terminal. Clients ask for it as soon as
 // their start is accepted, so it waits for the process. Without a terminal there
 // is nothing to do.
-func (c *Containers) execResize(ctx context.Context, _ *engine.Job, in jobs.ExecResizeIn) (out jobs.ExecResizeOut, err error) {
-	e, err := c.execs.find(in.Exec)
+func (x *Execs) Resize(ctx context.Context, _ *engine.Job, in jobs.ExecResizeIn) (out jobs.ExecResizeOut, err error) {
+	e, err := x.find(in.Exec)
 	if err != nil {
 		return out, err
 	}

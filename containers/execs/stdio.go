@@ -1,4 +1,4 @@
-package containers
+package execs
 
 import (
 	"context"
@@ -21,7 +21,7 @@ const execGrace = 2 * time.Second
 
 // execLink is the daemon's side of an exec's streams.
 type execLink struct {
-	c    *Containers
+	x    *Execs
 	e    *execution
 	keys []byte
 
@@ -126,7 +126,7 @@ func (l *execLink) copyOutput(s engine.Streams) <-chan struct{} {
 		go func() {
 			defer all.Done()
 			// A daemon that stops lets go of the streams.
-			defer context.AfterFunc(l.c.life, func() { f.Close() })()
+			defer context.AfterFunc(l.x.Life, func() { f.Close() })()
 			if w != nil {
 				_, _ = io.Copy(w, streams.OnlyReader{Reader: f})
 			}
@@ -168,7 +168,7 @@ func (l *execLink) copyInput(from io.Reader, leave func()) {
 		_, err := io.Copy(streams.OnlyWriter{Writer: to}, from)
 		switch {
 		case errors.Is(err, detachkeys.ErrDetached):
-			l.c.event(l.e.ct.Snapshot(), events.ActionExecDetach, "execID", l.e.id)
+			l.e.ct.Event(events.ActionExecDetach, "execID", l.e.id)
 			leave()
 		case streams.IsBroken(err):
 			_, _ = io.Copy(io.Discard, from)
