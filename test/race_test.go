@@ -104,11 +104,24 @@ func raced(e *engine, name string, binds, allowed []string) (bool, []string) {
 		}
 		source, good := strings.TrimSuffix(top, "/")+f[3], false
 		for _, a := range allowed {
-			good = good || strings.HasPrefix(source, a) || strings.HasPrefix(f[3], a)
+			good = good || strings.HasPrefix(source, a) || strings.HasPrefix(f[3], a) || strings.HasPrefix(f[3], onDisk(string(own), a))
 		}
 		if !good {
 			foreign = append(foreign, line)
 		}
 	}
 	return true, foreign
+}
+
+// onDisk gives a path as mountinfo has it in a container: from the root of its
+// file system, where /tmp may itself be a folder bound to its place.
+func onDisk(mountinfo, path string) string {
+	best, found := "", path
+	for _, line := range strings.Split(mountinfo, "\n") {
+		f := strings.Fields(line)
+		if len(f) > 4 && strings.HasPrefix(path, strings.TrimSuffix(f[4], "/")+"/") && len(f[4]) >= len(best) {
+			best, found = f[4], strings.TrimSuffix(f[3], "/")+strings.TrimPrefix(path, strings.TrimSuffix(f[4], "/"))
+		}
+	}
+	return found
 }

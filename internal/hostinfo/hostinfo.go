@@ -18,7 +18,7 @@ type Host struct {
 	Name            string // node name
 	KernelVersion   string
 	Machine         string // as uname -m: x86_64
-	OperatingSystem string // PRETTY_NAME of os-release(5)
+	OperatingSystem string // PRETTY_NAME of os-release(5), with " (containerized)" after it where pid 1 is not the host's
 	OSVersion       string // VERSION_ID of os-release(5)
 	CPUs            int    // usable by this process
 	MemoryBytes     int64
@@ -65,11 +65,25 @@ func Read() Host {
 			break
 		}
 	}
+	if groups, err := os.ReadFile("/proc/1/cgroup"); err == nil && containerized(string(groups)) {
+		h.OperatingSystem += " (containerized)"
+	}
 	h.Cgroup = readCgroup("/sys/fs/cgroup")
 	h.Seccomp = exists("/proc/sys/kernel/seccomp/actions_avail")
 	h.AppArmor = exists("/sys/kernel/security/apparmor")
 	h.SELinux = exists("/sys/fs/selinux/enforce")
 	return h
+}
+
+// containerized tells from the cgroups of pid 1 whether the engine runs in a
+// container itself: on a host it is in the root of each hierarchy, or in systemd's scope for it.
+func containerized(groups string) bool {
+	for _, line := range strings.Split(strings.TrimSpace(groups), "\n") {
+		if line != "" && !strings.HasSuffix(line, ":/") && !strings.HasSuffix(line, ":/init.scope") {
+			return true
+		}
+	}
+	return false
 }
 
 // osRelease parses os-release(5): NAME=value lines, the value in shell quotes or bare.

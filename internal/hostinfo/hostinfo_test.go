@@ -17,6 +17,12 @@ func TestOSReleaseIsReadWithAndWithoutQuotes(t *testing.T) {
 	assert.Equal(t, got["ID"], "debian")
 }
 
+func TestAContainerIsKnownByTheGroupsOfItsFirstProcess(t *testing.T) {
+	assert.Check(t, !containerized("4:memory:/\n0::/\n"))
+	assert.Check(t, !containerized("1:name=systemd:/init.scope\n0::/init.scope\n"))
+	assert.Check(t, containerized("4:memory:/docker/0123\n0::/\n"))
+}
+
 func TestTheHostIsKnown(t *testing.T) {
 	h := Read()
 	assert.Check(t, h.Name != "" && h.KernelVersion != "" && h.Machine != "")

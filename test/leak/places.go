@@ -45,6 +45,20 @@ func hierarchies() []string {
 	return tops
 }
 
+// callersGroup gives the group in which whoever called us makes a group for each
+// of its jobs, ours among them; "" if there is none. What comes and goes there is not ours.
+func callersGroup(top string) string {
+	own, _ := os.ReadFile("/proc/self/cgroup")
+	for _, line := range strings.Split(string(own), "\n") {
+		_, rest, _ := strings.Cut(line, ":")
+		controllers, path, _ := strings.Cut(rest, ":")
+		if filepath.Base(top) == strings.TrimPrefix(controllers, "name=") && strings.Count(path, "/") > 1 {
+			return top + filepath.Dir(path)
+		}
+	}
+	return ""
+}
+
 // cgroupsBelow lists the groups of a parent in all hierarchies, deepest first,
 // the parent included.
 func cgroupsBelow(parent string) []string {

@@ -2,6 +2,7 @@ package leak
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,12 +41,16 @@ func Take(dirs ...string) Snapshot {
 		add("mount", fmt.Sprintf("%s#%d", m, seen[m]), m.String())
 	}
 	for _, top := range hierarchies() {
+		callers := callersGroup(top)
 		for _, dir := range dirsBelow(top) {
-			add("cgroup", dir, "cgroup "+dir)
+			if callers == "" || !within(dir, callers) {
+				add("cgroup", dir, "cgroup "+dir)
+			}
 		}
 	}
-	for _, i := range list("/sys/class/net") {
-		add("interface", i, "interface "+i)
+	interfaces, _ := net.Interfaces() // of our own namespace; /sys shows that of whoever mounted it
+	for _, i := range interfaces {
+		add("interface", i.Name, "interface "+i.Name)
 	}
 	for _, n := range list("/run/netns") {
 		add("netns", n, "named network namespace "+n)

@@ -6,6 +6,12 @@
 // namespaces, interfaces, firewall rules, cgroups, and files in the folders where
 // a careless program leaves some.
 //
+// As root it runs the command in a room of its own: new namespaces of processes,
+// mounts, IPC and network, and its own /tmp, /var/tmp and /dev/shm. What others do on
+// the machine meanwhile neither disturbs nor is disturbed, and what is left behind
+// in spite of all ends with the room. LEAKCHECK_ROOM=0 stays outside, for a
+// command that needs the machine's network.
+//
 // LEAKCHECK_ONLY=REGEX reports only what matches, for a machine on which others
 // work at the same time.
 package main
@@ -28,16 +34,28 @@ var watched = []string{"/tmp", "/var/tmp", "/dev/shm", "/run", "/run/engine", "/
 var oracles = []string{"/etc/docker", "/run/docker", "/run/containerd", "/run/runc", "/var/lib/containerd", "/var/lib/docker"}
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "leakcheck:", err)
-		os.Exit(1)
+	err := errors.New("usage: leakcheck COMMAND [ARG...]")
+	switch {
+	case len(os.Args) < 2:
+	case os.Args[0] == insideName:
+		err = inside(os.Args[1], os.Args[2:])
+	case os.Getuid() == 0 && os.Getenv("LEAKCHECK_ROOM") != "0":
+		err = room(os.Args[1:])
+	default:
+		err = check(os.Args[1:], func(cmd *exec.Cmd) error { return cmd.Run() })
 	}
+	if err == nil {
+		return
+	}
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || os.Args[0] == insideName {
+		fmt.Fprintln(os.Stderr, "leakcheck:", err)
+	}
+	os.Exit(1)
 }
 
-func run(args []string) error {
-	if len(args) < 1 {
-		return errors.New("usage: leakcheck COMMAND [ARG...]")
-	}
+// check runs a command and compares the machine after it with the one before.
+func check(args []string, run func(*exec.Cmd) error) error {
 	before := leak.Take(watched...)
 	for _, path := range oracles {
 		before["file"][path] = ""
@@ -45,7 +63,7 @@ func run(args []string) error {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), leak.RunMark)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	return errors.Join(cmd.Run(), compare(before))
+	return errors.Join(run(cmd), compare(before))
 }
 
 func compare(before leak.Snapshot) error {
@@ -60,6 +78,7 @@ func compare(before leak.Snapshot) error {
 	// What is ending needs a moment.
 	var found []string
 	for i := 0; i < 50; i++ {
+		reap()
 		if found = leak.Compare(before, leak.Take(watched...), only); len(found) == 0 {
 			fmt.Fprintln(os.Stderr, "leakcheck: nothing left behind")
 			return nil
