@@ -3,6 +3,7 @@
 #
 #   scripts/deps.sh build   to compile the engine and run the demo
 #   scripts/deps.sh test    everything: the oracle (Debian's dockerd), its CLI, runc and tools
+#   scripts/deps.sh v2      what `make test-v2` needs besides: an emulator and a maker of root trees (350 MB)
 #
 # Says nothing and takes a moment when all is there. Never starts a daemon: while apt runs, a
 # policy-rc.d of ours forbids it, and the one that was there before is put back afterwards.
@@ -10,11 +11,13 @@ set -eu
 
 build="libseccomp-dev busybox-static"
 tests="$build docker.io runc iproute2 nftables iptables procps util-linux curl"
+v2="$build qemu-system-x86 mmdebstrap e2fsprogs cpio zstd"
 
 case "${1:-test}" in
 build) want=$build ;;
 test) want=$tests ;;
-*) echo "usage: $0 build|test" >&2; exit 2 ;;
+v2) want=$v2 ;;
+*) echo "usage: $0 build|test|v2" >&2; exit 2 ;;
 esac
 
 missing=

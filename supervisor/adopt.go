@@ -29,7 +29,7 @@ func (s *supervisor) adoptAll() {
 			unclear[e.Name()] = true
 		}
 	}
-	for name, d := range s.drivers {
+	for name, d := range s.drivers.all() {
 		ids, err := d.List(context.Background())
 		if err != nil {
 			logrus.Errorf("exec driver %s: %v", name, err)
@@ -54,7 +54,7 @@ func (s *supervisor) adopt(id string) error {
 	if err != nil {
 		return err
 	}
-	d := s.drivers[st.Create.Driver]
+	d := s.drivers.get(st.Create.Driver)
 	if d == nil {
 		return fmt.Errorf("no exec driver %q", st.Create.Driver)
 	}

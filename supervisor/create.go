@@ -21,7 +21,7 @@ import (
 // create makes a container whose first process waits for start.
 func (s *supervisor) create(q protocol.Create) (reply, error) {
 	s.warmer.warm()
-	driver := s.drivers[q.Driver]
+	driver := s.drivers.get(q.Driver)
 	switch {
 	case !validID(q.ID):
 		return reply{}, fmt.Errorf("container id %q: %w", q.ID, protocol.ErrInvalid)

@@ -21,7 +21,7 @@ func (s *supervisor) delete(q protocol.Target) (reply, error) {
 	c, err := s.find(q.ID)
 	if errors.Is(err, execdriver.ErrNotFound) {
 		// What a Create that failed or was killed has left.
-		for _, d := range s.drivers {
+		for _, d := range s.drivers.all() {
 			if err := d.Delete(context.Background(), q.ID); err != nil {
 				return reply{}, err
 			}

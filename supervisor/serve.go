@@ -141,7 +141,7 @@ func (n *session) operate(m protocol.Message, files []*os.File) (reply, error) {
 	s := n.s
 	switch m.Op {
 	case protocol.OpHello:
-		return with(m, func(q protocol.Hello) (reply, error) { return n.hello(q), nil })
+		return with(m, n.hello)
 	case protocol.OpCreate:
 		return with(m, s.create)
 	case protocol.OpStart:
@@ -188,18 +188,19 @@ func with[In any](m protocol.Message, f func(In) (reply, error)) (reply, error) 
 	return f(in)
 }
 
-func (n *session) hello(q protocol.Hello) reply {
+func (n *session) hello(q protocol.Hello) (reply, error) {
 	s := n.s
+	if err := s.drivers.configure(q.Drivers); err != nil {
+		return reply{}, err
+	}
 	if q.Exits {
 		go s.exits.push(n.conn, n.done)
-	}
-	var names []string
-	for name := range s.drivers {
-		names = append(names, name)
 	}
 	// A daemon that comes means to stay.
 	s.mu.Lock()
 	s.ending = false
 	s.mu.Unlock()
-	return reply{body: protocol.HelloReply{Version: protocol.Version, Pid: os.Getpid(), Epoch: s.epoch, Drivers: names}}
+	return reply{body: protocol.HelloReply{
+		Version: protocol.Version, Pid: os.Getpid(), Epoch: s.epoch, Drivers: s.drivers.names(), Configured: true,
+	}}, nil
 }

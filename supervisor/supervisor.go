@@ -1,9 +1,6 @@
 package supervisor
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -14,7 +11,7 @@ import (
 // supervisor is the whole process's state.
 type supervisor struct {
 	root    string
-	drivers map[string]execdriver.Driver
+	drivers *drivers
 	epoch   uint64
 	exits   exits
 	// starts bounds how many containers and execs are being started at a time:
@@ -28,10 +25,14 @@ type supervisor struct {
 	idle       chan struct{}
 }
 
-func newSupervisor(root string, drivers Drivers) (*supervisor, error) {
+func newSupervisor(root string, kinds Drivers) (*supervisor, error) {
+	open, err := openDrivers(root, kinds)
+	if err != nil {
+		return nil, err
+	}
 	s := &supervisor{
 		root:       root,
-		drivers:    map[string]execdriver.Driver{},
+		drivers:    open,
 		epoch:      uint64(time.Now().UnixNano()),
 		starts:     make(chan struct{}, 8),
 		warmer:     newWarmer(),
@@ -39,17 +40,6 @@ func newSupervisor(root string, drivers Drivers) (*supervisor, error) {
 		idle:       make(chan struct{}, 1),
 	}
 	s.exits.init(s.epoch)
-	for name, open := range drivers {
-		state := filepath.Join(root, name)
-		if err := os.MkdirAll(state, 0o700); err != nil {
-			return nil, err
-		}
-		d, err := open(execdriver.Options{StateDir: state})
-		if err != nil {
-			return nil, fmt.Errorf("exec driver %s: %w", name, err)
-		}
-		s.drivers[name] = d
-	}
 	return s, nil
 }
 

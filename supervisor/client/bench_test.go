@@ -68,6 +68,7 @@ type bench struct {
 	ctx    context.Context
 	root   string
 	rootfs string
+	wanted []protocol.Driver // what its daemon asks for
 
 	mu    sync.Mutex
 	exits map[string]protocol.Exit // by container, or container/exec
@@ -94,7 +95,7 @@ func (b *bench) connect() {
 
 func (b *bench) connectWith(command func() (*exec.Cmd, error)) {
 	b.t.Helper()
-	c, err := client.Open(b.ctx, client.Options{ExecRoot: b.root, Log: b.t.Logf, Command: command})
+	c, err := client.Open(b.ctx, client.Options{ExecRoot: b.root, Log: b.t.Logf, Command: command, Drivers: b.wanted})
 	assert.NilError(b.t, err)
 	b.Client = c
 	b.exits = map[string]protocol.Exit{}

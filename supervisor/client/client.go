@@ -21,6 +21,8 @@ type Options struct {
 	// Command makes a command that becomes a supervisor; arguments, socket and
 	// session are set here. Nil runs this very program again.
 	Command func() (*exec.Cmd, error)
+	// Drivers are the exec drivers that are wanted with options or under further names.
+	Drivers []protocol.Driver
 	// LogLevel of the supervisor: debug, info, warning (if empty) or error.
 	LogLevel string
 	// Log receives what the client has to say, such as a restart. Nil drops it.

@@ -33,7 +33,7 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 		}
 	}
 	l := newLink(conn, c.told)
-	hello, err := json.Marshal(protocol.Hello{Exits: true})
+	hello, err := json.Marshal(protocol.Hello{Exits: true, Drivers: c.o.Drivers})
 	if err != nil {
 		return nil, err
 	}
@@ -43,6 +43,9 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 	}
 	if err == nil {
 		err = json.Unmarshal(a.Body, &l.hello)
+	}
+	if err == nil && len(c.o.Drivers) > 0 && !l.hello.Configured {
+		err = fmt.Errorf("the running supervisor %d is too old for options of exec drivers: stop its containers first", l.hello.Pid)
 	}
 	if err != nil {
 		l.conn.Close()

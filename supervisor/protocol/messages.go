@@ -48,6 +48,16 @@ type Message struct {
 type Hello struct {
 	// Exits asks for exits to be pushed, the unacknowledged ones first.
 	Exits bool
+	// Drivers are the exec drivers that the daemon wants besides those that are
+	// there without options. They hold for the containers of all daemons.
+	Drivers []Driver `json:",omitempty"`
+}
+
+// Driver asks for an exec driver under a name of its own and with options.
+type Driver struct {
+	Name    string            // what Create.Driver and HelloReply.Drivers call it
+	Kind    string            `json:",omitempty"` // which driver; "" is Name
+	Options map[string]string `json:",omitempty"`
 }
 
 // HelloReply says who answers. Epoch differs between any two supervisor processes.
@@ -56,6 +66,8 @@ type HelloReply struct {
 	Pid     int
 	Epoch   uint64
 	Drivers []string
+	// Configured says that Hello.Drivers was understood.
+	Configured bool `json:",omitempty"`
 }
 
 // Create makes a container whose first process waits.
