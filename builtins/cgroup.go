@@ -7,6 +7,7 @@ import (
 
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/internal/cgroupdir"
+	"github.com/jobengine/engine/internal/cgroupnames"
 )
 
 // tidyCgroup has the parent cgroup of the containers removed at the end, when
@@ -14,6 +15,9 @@ import (
 // limits that he wants to find again. A file in the exec root remembers it for
 // the daemons that come after this one.
 func tidyCgroup(eng *engine.Engine, cfg Config) {
+	if cfg.CgroupDriver == cgroupnames.Systemd {
+		return // slices are systemd's
+	}
 	mark := filepath.Join(cfg.ExecRoot, "made-cgroup-parent")
 	if !cgroupdir.Exists(cfg.CgroupParent) {
 		_ = os.WriteFile(mark, []byte(cfg.CgroupParent+"\n"), 0o600)

@@ -15,10 +15,15 @@ type Config struct {
 	StorageDriver string // "" is the first that works here
 	StorageOpts   map[string]string
 	ExecDriver    string
-	LogDriver     string
-	LogOpts       map[string]string
+	ExecOpts      []string           // DRIVER.KEY=VALUE
+	Runtimes      map[string]Runtime // by name
+	// DefaultRuntime of containers; "" and "runc" are ExecDriver.
+	DefaultRuntime string
+	LogDriver      string
+	LogOpts        map[string]string
 
-	CgroupParent        string
+	CgroupDriver        string // set from ExecOpts
+	CgroupParent        string // "" is the cgroup driver's default
 	DefaultShmSizeBytes int64
 	DefaultStopTimeout  time.Duration // negative waits for ever
 

@@ -31,6 +31,10 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 	if cfg.Log == nil {
 		cfg.Log = logrus.StandardLogger()
 	}
+	drivers, err := set.settle(&cfg)
+	if err != nil {
+		return err
+	}
 	id, err := identify(cfg.DataRoot)
 	if err != nil {
 		return err
@@ -42,7 +46,7 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 	eng.OnShutdown("graph driver "+graphName, func(context.Context) error { return graph.Cleanup() })
 
 	tidyCgroup(eng, cfg)
-	sup, err := set.openSupervisor(ctx, cfg)
+	sup, err := set.openSupervisor(ctx, cfg, drivers)
 	if err != nil {
 		return err
 	}
@@ -65,8 +69,8 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 		Root: cfg.DataRoot, ExecRoot: cfg.ExecRoot,
 		Graph: graph, GraphDriver: graphName,
 		Images: imageSource{img}, Runtime: newRuntime(sup), Events: containerEvents{bus, img}, Logs: set.Logs.items,
-		ExecDriver: cfg.ExecDriver, ExecDrivers: sup.Hello().Drivers, DefaultLog: cfg.LogDriver, DefaultLogOpts: cfg.LogOpts,
-		CgroupParent: cfg.CgroupParent, StopTimeout: int(cfg.DefaultStopTimeout.Seconds()),
+		ExecDriver: cfg.DefaultRuntime, StockDriver: cfg.ExecDriver, ExecDrivers: cfg.runtimes(set), DefaultLog: cfg.LogDriver, DefaultLogOpts: cfg.LogOpts,
+		CgroupDriver: cfg.CgroupDriver, CgroupParent: cfg.CgroupParent, StopTimeout: int(cfg.DefaultStopTimeout.Seconds()),
 		ShmSizeBytes: cfg.DefaultShmSizeBytes,
 		Seccomp:      hostinfo.SeccompBuilt, Log: cfg.Log,
 	})
@@ -91,12 +95,12 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 	nets.Install(eng)
 	system.New(system.Config{
 		EngineID: id.ID, DataRoot: filepath.Clean(cfg.DataRoot),
-		StorageDriver: graphName, ExecDriver: cfg.ExecDriver, LogDriver: cfg.LogDriver,
+		StorageDriver: graphName, DefaultRuntime: cfg.DefaultRuntime, CgroupDriver: cfg.CgroupDriver, LogDriver: cfg.LogDriver,
 		// none writes nothing, and so is on no list of what can be read.
 		LogDrivers: append(set.Logs.Names(), "none"),
 		APIVersion: server.MaxAPIVersion, MinAPIVersion: cfg.MinAPIVersion,
 		Labels: cfg.Labels, Debug: cfg.Debug, LiveRestore: cfg.LiveRestore,
-		Containers: containerCounts{ctrs}, Images: img, Graph: graph, Networks: nets, Events: bus, Runtime: execDrivers{sup},
+		Containers: containerCounts{ctrs}, Images: img, Graph: graph, Networks: nets, Events: bus, Runtime: execDrivers{set, cfg},
 	}).Install(eng)
 
 	for _, name := range set.Jobs.Names() {

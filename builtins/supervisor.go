@@ -14,16 +14,14 @@ import (
 	"github.com/jobengine/engine/internal/durable"
 	"github.com/jobengine/engine/supervisor/client"
 	"github.com/jobengine/engine/supervisor/protocol"
+	"github.com/jobengine/engine/system"
 )
 
 // openSupervisor finds the supervisor that a former daemon left, or starts
 // one: the small program that is embedded in this one, or this one itself when
 // there is none, or when it lacks an exec driver of the set.
-func (set *Set) openSupervisor(ctx context.Context, cfg Config) (*client.Client, error) {
-	if _, err := set.Exec.Get(cfg.ExecDriver); err != nil {
-		return nil, err
-	}
-	options := client.Options{ExecRoot: cfg.ExecRoot, Log: cfg.Log.Warnf}
+func (set *Set) openSupervisor(ctx context.Context, cfg Config, drivers []protocol.Driver) (*client.Client, error) {
+	options := client.Options{ExecRoot: cfg.ExecRoot, Log: cfg.Log.Warnf, Drivers: drivers}
 	if len(sealedSupervisor) > 0 && slices.Equal(set.Exec.Names(), set.sealed) {
 		program, err := unpackSupervisor(cfg.ExecRoot)
 		if err != nil {
@@ -35,9 +33,11 @@ func (set *Set) openSupervisor(ctx context.Context, cfg Config) (*client.Client,
 	if err != nil {
 		return nil, err
 	}
-	if have := sup.Hello().Drivers; !slices.Contains(have, cfg.ExecDriver) {
-		sup.Close()
-		return nil, fmt.Errorf("the running supervisor does not know the exec driver %q, only %q: stop its containers first", cfg.ExecDriver, have)
+	for _, name := range cfg.runtimes(set) {
+		if have := sup.Hello().Drivers; !slices.Contains(have, name) {
+			sup.Close()
+			return nil, fmt.Errorf("the running supervisor does not know the exec driver %q, only %q: stop its containers first", name, have)
+		}
 	}
 	return sup, nil
 }
@@ -76,7 +76,19 @@ func forget(embedded []byte) {
 	_ = unix.Madvise(whole[:uintptr(len(whole))&^(page-1)], unix.MADV_DONTNEED)
 }
 
-// execDrivers tells the noun system about the supervisor.
-type execDrivers struct{ *client.Client }
+// execDrivers tells the noun system what containers can be run with.
+type execDrivers struct {
+	set *Set
+	cfg Config
+}
 
-func (d execDrivers) Drivers(context.Context) []string { return d.Hello().Drivers }
+func (d execDrivers) Runtimes() map[string]system.Runtime {
+	all := map[string]system.Runtime{}
+	for _, name := range d.set.Exec.Names() {
+		all[name] = system.Runtime{Path: name}
+	}
+	for name, r := range d.cfg.Runtimes {
+		all[name] = system.Runtime(r)
+	}
+	return all
+}

@@ -12,6 +12,7 @@ import (
 	"github.com/jobengine/engine/containers/execs"
 	"github.com/jobengine/engine/containers/request"
 	"github.com/jobengine/engine/graphdriver"
+	"github.com/jobengine/engine/internal/cgroupnames"
 	"github.com/jobengine/engine/internal/durable"
 	"github.com/jobengine/engine/logs/driver"
 )
@@ -30,10 +31,12 @@ type Config struct {
 	Logs    map[string]driver.Open // log drivers whose logs can be read, by name; jsonfile.Open
 
 	ExecDriver     string            // of the exec drivers; "" is "native"
+	StockDriver    string            // what the runtime "runc" means; "" is ExecDriver
 	ExecDrivers    []string          // that a container may name as its runtime, beside ExecDriver
 	DefaultLog     string            // log driver of containers that name none; "" is "json-file"
 	DefaultLogOpts map[string]string // may be nil
-	CgroupParent   string            // "" is "engine"
+	CgroupDriver   string            // who makes cgroups, of package cgroupnames; "" is cgroupfs
+	CgroupParent   string            // "" is that package's default
 	StopTimeout    int               // seconds; 0 is 10, below 0 is for ever
 	ShmSizeBytes   int64             // of /dev/shm; 0 is 64 MiB
 	Seccomp        bool              // the exec driver can load system call filters
@@ -73,11 +76,17 @@ func New(cfg Config) (*Containers, error) {
 	if cfg.ExecDriver == "" {
 		cfg.ExecDriver = "native"
 	}
+	if cfg.StockDriver == "" {
+		cfg.StockDriver = cfg.ExecDriver
+	}
 	if cfg.DefaultLog == "" {
 		cfg.DefaultLog = "json-file"
 	}
+	if cfg.CgroupDriver == "" {
+		cfg.CgroupDriver = cgroupnames.Cgroupfs
+	}
 	if cfg.CgroupParent == "" {
-		cfg.CgroupParent = "engine"
+		cfg.CgroupParent = cgroupnames.DefaultParent(cfg.CgroupDriver)
 	}
 	if cfg.StopTimeout == 0 {
 		cfg.StopTimeout = 10
@@ -110,7 +119,7 @@ func New(cfg Config) (*Containers, error) {
 func (c *Containers) newRules() *request.Rules {
 	return &request.Rules{
 		Host: c.host.Host, HostName: c.host.name,
-		ExecDriver: c.cfg.ExecDriver, ExecDrivers: c.cfg.ExecDrivers, DefaultLog: c.cfg.DefaultLog, DefaultLogOpts: c.cfg.DefaultLogOpts,
+		ExecDriver: c.cfg.ExecDriver, StockDriver: c.cfg.StockDriver, CgroupDriver: c.cfg.CgroupDriver, ExecDrivers: c.cfg.ExecDrivers, DefaultLog: c.cfg.DefaultLog, DefaultLogOpts: c.cfg.DefaultLogOpts,
 		ShmSizeBytes: c.cfg.ShmSizeBytes, CheckLog: c.checkLog,
 	}
 }

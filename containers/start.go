@@ -18,6 +18,7 @@ import (
 	"github.com/jobengine/engine/containers/spec"
 	"github.com/jobengine/engine/containers/streams"
 	"github.com/jobengine/engine/engine"
+	"github.com/jobengine/engine/internal/cgroupnames"
 	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/jobs"
 )
@@ -145,7 +146,10 @@ func (r *run) prepare(context.Context) (err error) {
 	r.in = spec.Input{
 		ID: s.ID, Rootfs: r.rootfs, Path: s.Path, Args: s.Args, Config: s.Config, HostConfig: hc,
 		Hostname: s.Config.Hostname, HostNetwork: hc.NetworkMode.IsHost(), Host: r.c.host.spec(),
-		CgroupsPath: r.c.cgroup(s), Tmpfs: map[string]string{},
+		Tmpfs: map[string]string{},
+	}
+	if r.in.CgroupsPath, err = r.c.cgroup(s); err != nil {
+		return err
 	}
 	if r.in.User, err = spec.FindUser(r.rootfs, s.Config.User, hc.GroupAdd); err != nil {
 		return err
@@ -349,11 +353,15 @@ func runtimeError(err error) error {
 
 func (c *Containers) exitPath(id string) string { return c.path(id, "exit.json") }
 
-// cgroup is where the processes of a container are.
-func (c *Containers) cgroup(s *Snapshot) string {
+// cgroup names where the processes of a container are to be.
+func (c *Containers) cgroup(s *Snapshot) (string, error) {
 	parent := s.HostConfig.CgroupParent
 	if parent == "" {
 		parent = c.cfg.CgroupParent
 	}
-	return path.Join("/", parent, s.ID)
+	// It was right for the daemon that created the container, which may have had another manager.
+	if err := cgroupnames.CheckParent(c.cfg.CgroupDriver, parent); err != nil {
+		return "", err
+	}
+	return cgroupnames.Path(c.cfg.CgroupDriver, parent, s.ID), nil
 }

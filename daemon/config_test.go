@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"gotest.tools/v3/assert"
+
+	"github.com/jobengine/engine/builtins"
 )
 
 func configFile(t *testing.T, text string) string {
@@ -61,22 +63,31 @@ func TestFlagsAndFileMakeOneConfiguration(t *testing.T) {
 
 func TestBadConfigurationIsRefusedAndNamed(t *testing.T) {
 	for text, want := range map[string]string{
-		`{"colour": "red"}`:               "don't match any configuration option: colour",
-		`{"host": ["unix:///x"]}`:         "don't match any configuration option: host",
-		`{"debug": true}`:                 "both as a flag and in the configuration file: debug: (from flag: true, from file: true)",
-		`{"userns-remap": "default"}`:     "not supported by this version of engine yet: userns-remap",
-		`{"live-restore": "yes"}`:         `live-restore: "yes" is not of the type bool`,
-		`{"hosts": "unix:///x"}`:          "hosts: \"unix:///x\" is not of the type stringArray",
-		`{"hosts": [1]}`:                  "hosts: 1 is not a string",
-		`{"shutdown-timeout": 1.5}`:       "shutdown-timeout",
-		`{"pidfile": "/a", "pidfile":""}`: "pidfile: the key is there twice",
-		`{"labels": ["x"]}`:               "bad attribute format: x",
-		`{"exec-opts": ["oci.path=/x"]}`:  "exec-opt: \"oci.path=/x\" is not supported",
-		`{"data-root": "here"}`:           `data-root: "here" is not an absolute path`,
-		`{"log-format": "xml"}`:           "log-format",
-		`[]`:                              "not a JSON object",
-		`{"a"`:                            "EOF",
-		`{} {}`:                           "after the JSON object",
+		`{"colour": "red"}`:                                              "don't match any configuration option: colour",
+		`{"host": ["unix:///x"]}`:                                        "don't match any configuration option: host",
+		`{"debug": true}`:                                                "both as a flag and in the configuration file: debug: (from flag: true, from file: true)",
+		`{"userns-remap": "default"}`:                                    "not supported by this version of engine yet: userns-remap",
+		`{"live-restore": "yes"}`:                                        `live-restore: "yes" is not of the type bool`,
+		`{"hosts": "unix:///x"}`:                                         "hosts: \"unix:///x\" is not of the type stringArray",
+		`{"hosts": [1]}`:                                                 "hosts: 1 is not a string",
+		`{"shutdown-timeout": 1.5}`:                                      "shutdown-timeout",
+		`{"pidfile": "/a", "pidfile":""}`:                                "pidfile: the key is there twice",
+		`{"labels": ["x"]}`:                                              "bad attribute format: x",
+		`{"exec-opts": ["oci"]}`:                                         "exec-opt: \"oci\" is not of the form DRIVER.KEY=VALUE",
+		`{"data-root": "here"}`:                                          `data-root: "here" is not an absolute path`,
+		`{"exec-opts": ["native.cgroupdriver=red"]}`:                     "native.cgroupdriver option red not supported",
+		`{"exec-opts": ["native.cgroupdriver=none"]}`:                    "native.cgroupdriver option none is internally used and cannot be specified manually",
+		`{"runtimes": {"runc": {"path": "/x"}}}`:                         "runtimes: runtime name 'runc' is reserved",
+		`{"runtimes": {"x": {}}}`:                                        "runtime x: a path must be configured",
+		`{"runtimes": {"x": {"runtimeType": "io.containerd.runsc.v1"}}}`: "runtimes: x: runtimeType and options are for containerd's shims",
+		`{"runtimes": {"x": {"path": "/x", "colour": "red"}}}`:           `unknown field "colour"`,
+		`{"runtimes": {"x": {"path": "/x"}, "x": {"path": "/y"}}}`:       `key "x" is given twice`,
+		`{"runtimes": [1]}`:                                              "[1] is not an object",
+		`{"add-runtime": ["x=/y"]}`:                                      "don't match any configuration option: add-runtime",
+		`{"log-format": "xml"}`:                                          "log-format",
+		`[]`:                                                             "not a JSON object",
+		`{"a"`:                                                           "EOF",
+		`{} {}`:                                                          "after the JSON object",
 	} {
 		_, _, err := parse([]string{"-d", "-D", "--config-file", configFile(t, text)})
 		assert.ErrorContains(t, err, want, text)
@@ -143,4 +154,25 @@ func TestALockThatIsJustBeingLetGoIsWaitedFor(t *testing.T) {
 	second, err := claim(cfg)
 	assert.NilError(t, err)
 	second()
+}
+
+func TestRuntimesOfFlagsAndFileAddUp(t *testing.T) {
+	path := configFile(t, `{"runtimes": {"crun": {"path": "/usr/bin/crun", "runtimeArgs": ["--debug", "a b"]}}, "default-runtime": "crun", "exec-opts": ["oci.path=/x"]}`)
+	cfg, _, err := parse([]string{"-d", "--config-file", path, "--add-runtime", "Youki=/usr/bin/youki"})
+	assert.NilError(t, err)
+	assert.DeepEqual(t, map[string]builtins.Runtime(cfg.Runtimes), map[string]builtins.Runtime{
+		"crun": {Path: "/usr/bin/crun", Args: []string{"--debug", "a b"}}, "youki": {Path: "/usr/bin/youki"},
+	})
+	assert.Equal(t, cfg.DefaultRuntime, "crun")
+	assert.DeepEqual(t, cfg.ExecOpts, []string{"oci.path=/x"})
+	for text, want := range map[string]string{
+		"x": "invalid runtime argument: x", "=x": "invalid runtime argument: =x", "x=": "invalid runtime argument: x=",
+		"runc=/x": "runtime name 'runc' is reserved", "crun=/x": "runtime 'crun' was already defined", "a/b=/x": "invalid runtime name",
+	} {
+		_, _, err := parse([]string{"-d", "--config-file", path, "--add-runtime", text})
+		if err == nil && text == "crun=/x" {
+			t.Error("a runtime that is there twice is taken")
+		}
+		assert.ErrorContains(t, err, want)
+	}
 }

@@ -22,22 +22,22 @@ const maxConfigFile = 1 << 20
 // given more than once are in the plural in the file.
 var renamedKeys = map[string]string{
 	"hosts": "host", "labels": "label", "storage-opts": "storage-opt",
-	"exec-opts": "exec-opt", "log-opts": "log-opt",
+	"exec-opts": "exec-opt", "runtimes": "add-runtime", "log-opts": "log-opt",
 }
 
 // flagOnly are flags that make no sense in a file.
-var flagOnly = []string{"daemon", "help", "version", "config-file", "validate", "graph", "host", "label", "storage-opt", "exec-opt", "log-opt"}
+var flagOnly = []string{"daemon", "help", "version", "config-file", "validate", "graph", "host", "label", "storage-opt", "exec-opt", "log-opt", "add-runtime"}
 
 // laterKeys are dockerd's keys that this version has nothing for yet. Taking
 // them in silence would be a lie, some of them a dangerous one.
 var laterKeys = strings.Fields(`allow-direct-routing authorization-plugins bip bip6 bridge builder cdi-spec-dirs
 	containerd containerd-namespace containerd-plugins-namespace cpu-rt-period cpu-rt-runtime default-address-pools
 	default-cgroupns-mode default-gateway default-gateway-v6 default-init default-ipc-mode default-network-opts
-	default-runtime default-ulimits dns dns-opts dns-search experimental features firewall-backend fixed-cidr
+	default-ulimits dns dns-opts dns-search experimental features firewall-backend fixed-cidr
 	fixed-cidr-v6 host-gateway-ip host-gateway-ips http-proxy https-proxy icc init init-path insecure-registries ip
 	ip-forward ip-forward-no-drop ip-masq ip6tables iptables ipv6 max-concurrent-downloads max-concurrent-uploads
 	max-download-attempts metrics-addr mtu no-new-privileges no-proxy node-generic-resources nri-opts oom-score-adjust
-	proxies raw-logs registry-mirrors resolv-conf runtimes seccomp-profile selinux-enabled swarm-default-advertise-addr
+	proxies raw-logs registry-mirrors resolv-conf seccomp-profile selinux-enabled swarm-default-advertise-addr
 	userland-proxy userland-proxy-path userns-remap`)
 
 // readConfigFile sets the flags that the file has keys for. A file that is
@@ -88,7 +88,7 @@ func applyConfig(text []byte, flags *pflag.FlagSet) error {
 			later = append(later, key)
 		case flag == nil:
 			unknown = append(unknown, key)
-		case flag.Changed:
+		case flag.Changed && key != "runtimes": // those add up
 			twice = append(twice, fmt.Sprintf("%s: (from flag: %s, from file: %s)", key, flag.Value, values[key]))
 		}
 	}
@@ -156,6 +156,9 @@ func because(err error) string {
 // setFlag gives a flag the value of a key: lists set it once for each item,
 // objects once for each KEY=VALUE.
 func setFlag(flags *pflag.FlagSet, name string, value json.RawMessage) error {
+	if whole, ok := flags.Lookup(name).Value.(interface{ SetJSON([]byte) error }); ok {
+		return whole.SetJSON(value)
+	}
 	var v any
 	dec := json.NewDecoder(bytes.NewReader(value))
 	dec.UseNumber()

@@ -9,6 +9,8 @@ import (
 	"github.com/docker/go-units"
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
+
+	"github.com/jobengine/engine/builtins"
 )
 
 // Where things are unless flags say otherwise.
@@ -41,8 +43,11 @@ type Config struct {
 	StorageOpts   []string
 	ExecDriver    string
 	ExecOpts      []string
-	LogDriver     string
-	LogOpts       map[string]string
+	// Runtimes are OCI runtimes by name; DefaultRuntime is that of containers that name none.
+	Runtimes       runtimes
+	DefaultRuntime string
+	LogDriver      string
+	LogOpts        map[string]string
 
 	Labels         []string
 	CgroupParent   string
@@ -99,12 +104,14 @@ func flagSet(cfg *Config) *pflag.FlagSet {
 	f.StringVarP(&cfg.StorageDriver, "storage-driver", "s", "", "Graph driver to use (default: the first that works here)")
 	f.StringArrayVar(&cfg.StorageOpts, "storage-opt", nil, "Graph driver options, KEY=VALUE")
 	f.StringVarP(&cfg.ExecDriver, "exec-driver", "e", "native", "Exec driver to use")
-	f.StringArrayVar(&cfg.ExecOpts, "exec-opt", nil, "Exec driver options, KEY=VALUE")
+	f.StringArrayVar(&cfg.ExecOpts, "exec-opt", nil, "Exec driver options, DRIVER.KEY=VALUE")
+	f.Var(&cfg.Runtimes, "add-runtime", "Register an additional OCI compatible runtime, NAME=PATH")
+	f.StringVar(&cfg.DefaultRuntime, "default-runtime", "", "Default runtime of containers (default: the exec driver)")
 	f.StringVar(&cfg.LogDriver, "log-driver", "json-file", "Default log driver of containers")
 	f.StringToStringVar(&cfg.LogOpts, "log-opt", nil, "Default log driver options of containers, KEY=VALUE")
 
 	f.StringArrayVar(&cfg.Labels, "label", nil, "Labels of the daemon, KEY=VALUE")
-	f.StringVar(&cfg.CgroupParent, "cgroup-parent", "/engine", "Parent cgroup of all containers")
+	f.StringVar(&cfg.CgroupParent, "cgroup-parent", "", `Parent cgroup of all containers (default "/engine", with systemd "engine.slice")`)
 	f.BoolVar(&cfg.LiveRestore, "live-restore", true, "Keep containers running while the daemon is down")
 	f.StringVar(&cfg.MinAPIVersion, "min-api-version", "1.24", "Oldest API version that is served")
 	cfg.DefaultShmSize = 64 << 20
@@ -207,11 +214,8 @@ func complete(cfg *Config, flags *pflag.FlagSet) error {
 	if cfg.LogFormat != "text" && cfg.LogFormat != "json" {
 		return fmt.Errorf("log-format: %q is neither text nor json", cfg.LogFormat)
 	}
-	for _, option := range cfg.ExecOpts {
-		// What is so anyway may be said; the way from here to the drivers is not there yet.
-		if option != "native.cgroupdriver=cgroupfs" {
-			return fmt.Errorf("exec-opt: %q is not supported by this version of engine yet", option)
-		}
+	if _, err := builtins.ParseExecOptions(cfg.ExecOpts); err != nil {
+		return err
 	}
 	for _, label := range cfg.Labels {
 		if key, _, ok := strings.Cut(label, "="); !ok || key == "" {

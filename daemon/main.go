@@ -211,8 +211,8 @@ func (cfg *Config) parts(log *logrus.Logger) builtins.Config {
 	return builtins.Config{
 		DataRoot: cfg.DataRoot, ExecRoot: cfg.ExecRoot,
 		StorageDriver: cfg.StorageDriver, StorageOpts: pairs(cfg.StorageOpts),
-		ExecDriver: cfg.ExecDriver,
-		LogDriver:  cfg.LogDriver, LogOpts: cfg.LogOpts,
+		ExecDriver: cfg.ExecDriver, ExecOpts: cfg.ExecOpts, Runtimes: cfg.Runtimes, DefaultRuntime: cfg.DefaultRuntime,
+		LogDriver: cfg.LogDriver, LogOpts: cfg.LogOpts,
 		CgroupParent: cfg.CgroupParent, DefaultShmSizeBytes: int64(cfg.DefaultShmSize),
 		DefaultStopTimeout: time.Duration(cfg.DefaultStopTimeoutSeconds) * time.Second,
 		Labels:             cfg.Labels, LiveRestore: cfg.LiveRestore, MinAPIVersion: cfg.MinAPIVersion,

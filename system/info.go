@@ -20,12 +20,12 @@ import (
 
 const indexServer = "https://index.docker.io/v1/"
 
-func (s *System) info(ctx context.Context, _ *engine.Job, _ jobs.InfoIn) (jobs.InfoOut, error) {
+func (s *System) info(_ context.Context, _ *engine.Job, _ jobs.InfoIn) (jobs.InfoOut, error) {
 	running, paused, stopped := s.Containers.Counts()
 	cg := s.host.Cgroup
 	runtimes := map[string]system.RuntimeWithStatus{}
-	for _, name := range s.Runtime.Drivers(ctx) {
-		runtimes[name] = system.RuntimeWithStatus{Runtime: system.Runtime{Path: name}}
+	for name, r := range s.Runtime.Runtimes() {
+		runtimes[name] = system.RuntimeWithStatus{Runtime: system.Runtime{Path: r.Path, Args: r.Args}}
 	}
 	return jobs.InfoOut{Info: system.Info{
 		ID:                s.EngineID,
@@ -53,7 +53,7 @@ func (s *System) info(ctx context.Context, _ *engine.Job, _ jobs.InfoIn) (jobs.I
 		NGoroutines:        runtime.NumGoroutine(),
 		SystemTime:         time.Now().UTC().Format(time.RFC3339Nano),
 		LoggingDriver:      s.LogDriver,
-		CgroupDriver:       "cgroupfs",
+		CgroupDriver:       s.CgroupDriver,
 		CgroupVersion:      strconv.Itoa(cg.Version),
 		NEventsListener:    s.Events.Subscribers(),
 		KernelVersion:      s.host.KernelVersion,
@@ -79,7 +79,7 @@ func (s *System) info(ctx context.Context, _ *engine.Job, _ jobs.InfoIn) (jobs.I
 		Labels:             append([]string{}, s.Labels...),
 		ServerVersion:      version.Version,
 		Runtimes:           runtimes,
-		DefaultRuntime:     s.ExecDriver,
+		DefaultRuntime:     s.DefaultRuntime,
 		Swarm:              swarm.Info{LocalNodeState: swarm.LocalNodeStateInactive},
 		LiveRestoreEnabled: s.LiveRestore,
 		RuncCommit:         system.Commit{ID: linked("github.com/opencontainers/runc")},

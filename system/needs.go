@@ -1,7 +1,5 @@
 package system
 
-import "context"
-
 // Containers is what system needs of the containers.
 type Containers interface {
 	// Counts tells how many containers run, are paused, and are neither.
@@ -31,8 +29,14 @@ type Events interface {
 	Subscribers() int
 }
 
-// Runtime is what system needs of the supervisor.
-type Runtime interface {
-	// Drivers names the exec drivers.
-	Drivers(ctx context.Context) []string
+// Runtimes is what system needs of the exec drivers.
+type Runtimes interface {
+	// Runtimes are those that a container may name.
+	Runtimes() map[string]Runtime
+}
+
+// Runtime is an exec driver, or the program of an OCI runtime.
+type Runtime struct {
+	Path string
+	Args []string
 }

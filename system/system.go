@@ -11,22 +11,24 @@ type Config struct {
 	EngineID      string // durable identity of this data root
 	DataRoot      string
 	StorageDriver string
-	ExecDriver    string
-	LogDriver     string   // default of containers
-	LogDrivers    []string // that there are
-	APIVersion    string   // newest that is served
-	MinAPIVersion string
-	Labels        []string
-	Debug         bool
-	LiveRestore   bool
-	Warnings      []string // what boot found out
+	CgroupDriver  string
+	// DefaultRuntime of containers.
+	DefaultRuntime string
+	LogDriver      string   // default of containers
+	LogDrivers     []string // that there are
+	APIVersion     string   // newest that is served
+	MinAPIVersion  string
+	Labels         []string
+	Debug          bool
+	LiveRestore    bool
+	Warnings       []string // what boot found out
 
 	Containers Containers
 	Images     Images
 	Graph      Graph
 	Networks   Networks
 	Events     Events
-	Runtime    Runtime
+	Runtime    Runtimes
 }
 
 // System answers for the engine as a whole.

@@ -170,9 +170,11 @@ func (rules *Rules) DriverOf(runtime string) (name string, known bool) {
 	switch {
 	case slices.Contains(rules.ExecDrivers, runtime):
 		return runtime, true
-	case runtime == "", runtime == rules.ExecDriver, runtime == "runc", runtime == "io.containerd.runc.v2":
-		// Compose files name runc, and mean the default.
+	case runtime == "", runtime == rules.ExecDriver:
 		return rules.ExecDriver, true
+	case runtime == "runc", runtime == "io.containerd.runc.v2":
+		// Compose files name runc, and mean what is there without configuration.
+		return rules.StockDriver, true
 	}
 	return "", false
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 
+	"github.com/jobengine/engine/internal/cgroupnames"
 	"github.com/jobengine/engine/internal/errs"
 )
 
@@ -50,7 +51,7 @@ func (rules *Rules) checkResources(r *container.Resources) error {
 	if err := rules.checkCPUs("mems", "Memory nodes", r.CpusetMems, 1<<10); err != nil {
 		return err
 	}
-	if err := checkCgroupParent(r.CgroupParent); err != nil {
+	if err := cgroupnames.CheckParent(rules.CgroupDriver, r.CgroupParent); err != nil {
 		return err
 	}
 	return checkUlimits(r.Ulimits)
@@ -73,19 +74,6 @@ func (rules *Rules) checkCPUs(what, things, list string, n int) error {
 		}
 		if last >= n {
 			return errs.Invalid("Requested %s are not available - requested %s, available: 0-%d", things, list, n-1)
-		}
-	}
-	return nil
-}
-
-// checkCgroupParent refuses paths that leave the cgroup hierarchy.
-func checkCgroupParent(parent string) error {
-	if len(parent) > 1024 || strings.ContainsAny(parent, "\n\x00") {
-		return errs.Invalid("invalid cgroup parent")
-	}
-	for _, part := range strings.Split(parent, "/") {
-		if part == ".." {
-			return errs.Invalid("invalid cgroup parent %q: it must not have \"..\"", parent)
 		}
 	}
 	return nil

@@ -13,7 +13,9 @@ type Rules struct {
 	HostName func() string // the host's name, which may change
 
 	ExecDriver     string   // the default
+	StockDriver    string   // what the runtime "runc" means
 	ExecDrivers    []string // that may be named as a runtime
+	CgroupDriver   string   // who makes cgroups, of package cgroupnames
 	DefaultLog     string
 	DefaultLogOpts map[string]string
 	ShmSizeBytes   int64

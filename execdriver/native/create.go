@@ -16,6 +16,7 @@ import (
 	"github.com/opencontainers/runc/libcontainer/specconv"
 
 	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/cgroupnames"
 	"github.com/jobengine/engine/internal/rlimit"
 )
 
@@ -125,7 +126,10 @@ func (d *Driver) waits(id string, pid int) bool {
 
 // configure turns the spec into libcontainer's configuration.
 func configure(id, bundle string, spec *specs.Spec) (*configs.Config, error) {
-	config, err := specconv.CreateLibcontainerConfig(&specconv.CreateOpts{CgroupName: id, Spec: spec})
+	config, err := specconv.CreateLibcontainerConfig(&specconv.CreateOpts{
+		CgroupName: id, Spec: spec,
+		UseSystemdCgroup: spec.Linux != nil && cgroupnames.IsSystemd(spec.Linux.CgroupsPath),
+	})
 	if err != nil {
 		return nil, fmt.Errorf("unusable spec: %w", err)
 	}

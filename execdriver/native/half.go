@@ -20,13 +20,16 @@ import (
 const halfDir = ".half"
 
 type half struct {
-	Name, Parent, Path string // of the cgroup, as libcontainer has them
+	// Of the cgroup, as libcontainer has them.
+	Name, Parent, Path string
+	ScopePrefix        string `json:",omitempty"`
+	Systemd            bool   `json:",omitempty"`
 }
 
 func (d *Driver) halfPath(id string) string { return filepath.Join(d.stateDir, halfDir, id) }
 
 func (d *Driver) beginHalf(id string, c *cgroups.Cgroup) error {
-	text, err := json.Marshal(half{c.Name, c.Parent, c.Path})
+	text, err := json.Marshal(half{Name: c.Name, Parent: c.Parent, Path: c.Path, ScopePrefix: c.ScopePrefix, Systemd: c.Systemd})
 	if err != nil {
 		return err
 	}
@@ -46,7 +49,9 @@ func (d *Driver) removeHalf(id string) error {
 	var h half
 	// An empty or torn file was written before anything else was done.
 	if json.Unmarshal(text, &h) == nil {
-		m, err := manager.New(&cgroups.Cgroup{Name: h.Name, Parent: h.Parent, Path: h.Path, Resources: &cgroups.Resources{}})
+		m, err := manager.New(&cgroups.Cgroup{
+			Name: h.Name, Parent: h.Parent, Path: h.Path, ScopePrefix: h.ScopePrefix, Systemd: h.Systemd, Resources: &cgroups.Resources{},
+		})
 		if err != nil {
 			return err
 		}

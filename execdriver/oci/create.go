@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/cgroupnames"
 	"github.com/jobengine/engine/internal/pidfd"
 	"github.com/jobengine/engine/internal/rlimit"
 )
@@ -20,9 +21,6 @@ import (
 func (d *Driver) Create(ctx context.Context, id string, b execdriver.Bundle, stdio execdriver.Stdio) (p execdriver.Process, err error) {
 	if b.Spec == nil || b.Spec.Process == nil || len(b.Spec.Process.Args) == 0 {
 		return p, errors.New("the spec has no process to run")
-	}
-	if err := d.becomeReaper(); err != nil {
-		return p, err
 	}
 	if err := os.Mkdir(d.dir(id), 0o700); errors.Is(err, os.ErrExist) {
 		return p, execdriver.ErrExists
@@ -37,16 +35,22 @@ func (d *Driver) Create(ctx context.Context, id string, b execdriver.Bundle, std
 			_ = d.Delete(context.WithoutCancel(ctx), id)
 		}
 	}()
+	if err := save(d.programPath(id), d.program); err != nil {
+		return p, err
+	}
 	bundle, err := d.bundle(id, b)
 	if err != nil {
 		return p, err
 	}
 	pidFile := filepath.Join(d.dir(id), "pid")
-	args := []string{"--bundle", bundle, "--pid-file", pidFile}
+	args := []string{"create", "--bundle", bundle, "--pid-file", pidFile}
+	if b.Spec.Linux != nil && cgroupnames.IsSystemd(b.Spec.Linux.CgroupsPath) {
+		args = append([]string{"--systemd-cgroup"}, args...)
+	}
 	named, p, err := d.launch(launch{
 		pidFile: pidFile, log: d.logPath(id), callFile: d.callPath(id), process: b.Spec.Process, stdio: stdio,
 		command: func(console ...string) *exec.Cmd {
-			return d.command(ctx, d.logPath(id), "create", append(append(args, console...), id)...)
+			return d.command(ctx, id, d.logPath(id), append(append(args, console...), id)...)
 		},
 	})
 	if err != nil {
@@ -106,6 +110,10 @@ func (d *Driver) launch(l launch) (named pidfd.Process, p execdriver.Process, er
 			cmd.Stderr = l.stdio.Stderr
 		}
 	}
+	if err := d.orphans.open(); err != nil {
+		return named, p, err
+	}
+	defer func() { d.orphans.close(named.Pid) }()
 	if err := cmd.Start(); err != nil {
 		return named, p, fmt.Errorf("%w: %w", errCannotRun, err)
 	}

@@ -6,6 +6,11 @@
 // The runtime's own state is in Options.StateDir/runtime. What the runtime reads
 // and writes is the container's stdio, so what it has to say is in its log only.
 //
-// The runtime ends when the container has been made. Its children become ours
-// because this process declares itself a subreaper when it first makes one.
+// The runtime ends when the container has been made, which is then nobody's
+// child that we could wait for. How its exit code is learned all the same, with
+// no subreaper for longer than a call of the runtime, says reaper.go.
+//
+// Which runtime, and with which arguments, are options; the same driver can be
+// open several times, once for each runtime. A container keeps the runtime that
+// made it.
 package oci

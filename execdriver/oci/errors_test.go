@@ -16,7 +16,7 @@ import (
 	"github.com/jobengine/engine/execdriver/exectest"
 )
 
-func openReal(t *testing.T) *Driver {
+func openReal(t testing.TB) *Driver {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")
@@ -61,7 +61,7 @@ func TestTheRuntimesSentencesAreClassedAndKept(t *testing.T) {
 
 func TestAMissingRuntimeIsToldAndNothingIsLeft(t *testing.T) {
 	d := openReal(t)
-	d.path = "/no/such/runtime"
+	d.program.Path = "/no/such/runtime"
 	spec := exectest.Spec(exectest.RootFS(t), "/bin/true")
 	_, err := d.Create(context.Background(), "c", exectest.WriteBundle(t, t.TempDir(), spec), execdriver.Stdio{})
 	assert.ErrorContains(t, err, "/no/such/runtime")

@@ -26,9 +26,6 @@ func (d *Driver) Exec(ctx context.Context, id string, p *specs.Process, stdio ex
 	if !r.Alive() {
 		return none, execdriver.ErrNotRunning
 	}
-	if err := d.becomeReaper(); err != nil {
-		return none, err
-	}
 	dir, err := os.MkdirTemp(d.dir(id), "exec-")
 	if err != nil {
 		return none, err
@@ -42,11 +39,11 @@ func (d *Driver) Exec(ctx context.Context, id string, p *specs.Process, stdio ex
 	if err := save(description, process); err != nil {
 		return none, err
 	}
-	args := []string{"--process", description, "--pid-file", pidFile, "--detach"}
+	args := []string{"exec", "--process", description, "--pid-file", pidFile, "--detach"}
 	_, x, err := d.launch(launch{
 		pidFile: pidFile, log: log, process: p, stdio: stdio,
 		command: func(console ...string) *exec.Cmd {
-			return d.command(ctx, log, "exec", append(append(args, console...), id)...)
+			return d.command(ctx, id, log, append(append(args, console...), id)...)
 		},
 	})
 	if err != nil && !r.Alive() {

@@ -7,9 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
-
-	"golang.org/x/sys/unix"
+	"slices"
 
 	"github.com/jobengine/engine/execdriver"
 )
@@ -17,27 +15,20 @@ import (
 // Driver is the exec driver for runtime binaries. Make it with New.
 type Driver struct {
 	stateDir string
-	path     string // of the runtime, or its name on PATH
-
-	// becomeReaper makes this process the parent of what the runtime leaves running.
-	becomeReaper func() error
+	program  program
+	orphans  orphanage
 }
 
 // New opens the driver. The option "path" is the runtime's program, runc by
-// default. It is looked for when it is needed: a host without it can run
-// containers with other drivers.
+// default, "args" are arguments that it always gets. It is looked for when it is
+// needed: a host without it can run containers with other drivers.
 func New(o execdriver.Options) (execdriver.Driver, error) {
 	if !filepath.IsAbs(o.StateDir) {
 		return nil, fmt.Errorf("oci: state folder %q is not an absolute path", o.StateDir)
 	}
-	d := &Driver{stateDir: o.StateDir, path: "runc", becomeReaper: sync.OnceValue(func() error {
-		return os.NewSyscallError("prctl", unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
-	})}
-	for name, value := range o.Options {
-		if name != "path" || value == "" {
-			return nil, fmt.Errorf("oci: unknown option %s=%q", name, value)
-		}
-		d.path = value
+	d := &Driver{stateDir: o.StateDir, program: program{Path: "runc"}}
+	if err := d.program.setOptions(o.Options); err != nil {
+		return nil, err
 	}
 	for _, dir := range []string{d.runtimeDir(), filepath.Dir(d.dir("c"))} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -66,17 +57,18 @@ func (d *Driver) List(context.Context) ([]string, error) {
 
 // Describe implements execdriver.Describer.
 func (d *Driver) Describe() [][2]string {
-	path, err := exec.LookPath(d.path)
+	path, err := exec.LookPath(d.program.Path)
 	if err != nil {
-		path = d.path + " (missing)"
+		path = d.program.Path + " (missing)"
 	}
 	return [][2]string{{"OCI Runtime", path}}
 }
 
-// command makes a call of the runtime that logs to the file.
-func (d *Driver) command(ctx context.Context, log, verb string, args ...string) *exec.Cmd {
-	all := append([]string{"--root", d.runtimeDir(), "--log", log, "--log-format", "json", verb}, args...)
-	return exec.CommandContext(ctx, d.path, all...)
+// command makes a call of the container's runtime that logs to the file.
+func (d *Driver) command(ctx context.Context, id, log string, args ...string) *exec.Cmd {
+	p := d.programOf(id)
+	all := append(slices.Clone(p.Args), "--root", d.runtimeDir(), "--log", log, "--log-format", "json")
+	return exec.CommandContext(ctx, p.Path, append(all, args...)...)
 }
 
 // call runs the runtime for a container, without stdio, and gives what it prints.
@@ -89,6 +81,6 @@ func (d *Driver) call(ctx context.Context, id, verb string, args ...string) ([]b
 	}
 	log.Close()
 	defer os.Remove(log.Name())
-	out, err := d.command(ctx, log.Name(), verb, args...).Output()
+	out, err := d.command(ctx, id, log.Name(), append([]string{verb}, args...)...).Output()
 	return out, failure(err, log.Name())
 }
