@@ -133,20 +133,34 @@ func (d *drivers) configure(wanted []protocol.Driver) error {
 			next[name] = o
 		}
 	}
-	var list []protocol.Driver
-	for _, name := range slices.Sorted(maps.Keys(next)) {
-		list = append(list, next[name].Driver)
-	}
-	text, err := json.Marshal(list)
-	if err == nil {
-		err = replaceFile(filepath.Join(d.root, driversFile), text, false)
-	}
-	if err != nil {
+	if err := d.save(next); err != nil {
 		return err
 	}
 	d.open = next
 	return nil
 }
+
+// save writes down what a successor could not know by itself.
+func (d *drivers) save(all map[string]openDriver) error {
+	var list []protocol.Driver
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if o := all[name]; o.Name != o.Kind || len(o.Options) > 0 {
+			list = append(list, o.Driver)
+		}
+	}
+	if len(list) == 0 {
+		d.forget()
+		return nil
+	}
+	text, err := json.Marshal(list)
+	if err != nil {
+		return err
+	}
+	return replaceFile(filepath.Join(d.root, driversFile), text, false)
+}
+
+// forget is for the end of a supervisor that leaves nothing to a successor.
+func (d *drivers) forget() { _ = os.Remove(filepath.Join(d.root, driversFile)) }
 
 // again gives the driver that is open as it is wanted, or opens it.
 func (d *drivers) again(want protocol.Driver) (openDriver, error) {

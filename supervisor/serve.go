@@ -61,6 +61,7 @@ func (s *supervisor) serve(l *net.UnixListener, terminate <-chan os.Signal) erro
 			if ends {
 				l.Close()
 				_ = os.Remove(protocol.SocketPath(s.root))
+				s.drivers.forget()
 				return nil
 			}
 		}
