@@ -142,6 +142,12 @@ type Syncer interface {
 	Sync(ctx context.Context, id string) error
 }
 
+// OwnFiles is implemented by drivers that keep the files of a layer in a folder
+// of their own. It is only read, and stays as long as the layer.
+type OwnFiles interface {
+	OwnFiles(ctx context.Context, id string) (dir string, err error)
+}
+
 // Options is what every driver is opened with.
 type Options struct {
 	// Home is the driver's own folder in the data root. It is made if missing.

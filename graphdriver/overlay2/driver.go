@@ -27,7 +27,7 @@ const (
 )
 
 // Driver is the overlay2 driver. Its methods beyond graphdriver.Driver are
-// Capabilities, List and Sync.
+// Capabilities, List, OwnFiles and Sync.
 type Driver struct {
 	home   string
 	host   host
@@ -39,11 +39,12 @@ type Driver struct {
 }
 
 var (
-	_ graphdriver.Driver  = (*Driver)(nil)
-	_ graphdriver.Capable = (*Driver)(nil)
-	_ graphdriver.Lister  = (*Driver)(nil)
-	_ graphdriver.Syncer  = (*Driver)(nil)
-	_ graphdriver.New     = New
+	_ graphdriver.Driver   = (*Driver)(nil)
+	_ graphdriver.Capable  = (*Driver)(nil)
+	_ graphdriver.Lister   = (*Driver)(nil)
+	_ graphdriver.Syncer   = (*Driver)(nil)
+	_ graphdriver.OwnFiles = (*Driver)(nil)
+	_ graphdriver.New      = New
 )
 
 // New opens the driver. It mounts a small overlay to see that this host and file
@@ -275,6 +276,14 @@ func (d *Driver) List(context.Context) ([]string, error) {
 		}
 	}
 	return ids, nil
+}
+
+// OwnFiles gives the folder with the files of a layer alone.
+func (d *Driver) OwnFiles(_ context.Context, id string) (string, error) {
+	if _, err := d.load(id); err != nil {
+		return "", err
+	}
+	return d.diff(id), nil
 }
 
 // Capabilities: layers are independent, and only writable ones are mounted writable.

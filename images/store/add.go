@@ -8,7 +8,6 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/jobengine/engine/graphdriver"
 	"github.com/jobengine/engine/internal/archive"
 )
 
@@ -45,20 +44,32 @@ func (s *Store) Add(ctx context.Context, below []digest.Digest, tar io.Reader) (
 		}
 	}()
 	end := &tail{}
-	size, diffID, err := s.apply(ctx, graphID, tar, end)
+	a, err := s.apply(ctx, graphID, tar, end)
 	if err != nil {
 		return "", lease, err
 	}
 	if !end.marked() {
+		a.kept.discard()
 		return "", lease, fmt.Errorf("%w: its end mark is missing", archive.ErrTruncated)
 	}
+	if a.whole != "" {
+		// Nobody knows its digest yet, and the stream is gone: the layer becomes
+		// what the tar has made.
+		if a.diffID, a.kept, err = s.canonical(ctx, graphID); err != nil {
+			return "", lease, err
+		}
+	}
+	diffID = a.diffID
 	chain := chainID(parent, diffID)
 	fl := &flight{
-		chain: chain, diffID: diffID, graphID: graphID, users: 1, size: size,
+		chain: chain, diffID: diffID, graphID: graphID, users: 1, size: a.size, kept: a.kept,
 		created: make(chan struct{}), done: make(chan struct{}),
 	}
 	close(fl.created)
 	have, err := s.board(ctx, fl)
+	if have || err != nil {
+		fl.kept.discard()
+	}
 	if err != nil {
 		return "", lease, err
 	}
@@ -100,10 +111,34 @@ func (s *Store) board(ctx context.Context, fl *flight) (have bool, err error) {
 }
 
 func (s *Store) syncAndPublish(ctx context.Context, st *step) error {
-	if err := graphdriver.Sync(ctx, s.Graph, st.flight.graphID); err != nil {
+	if err := s.sync(ctx, st.flight); err != nil {
 		return err
 	}
 	return s.publishLayer(st)
+}
+
+// canonical gives the digest and the kept form of the tar that the graph driver
+// makes of a layer.
+func (s *Store) canonical(ctx context.Context, graphID string) (digest.Digest, *kept, error) {
+	tar, err := s.Graph.Diff(ctx, graphID)
+	if err != nil {
+		return "", nil, err
+	}
+	defer tar.Close()
+	x, err := s.beginIndex()
+	if err != nil {
+		return "", nil, err
+	}
+	digester := digest.SHA256.Digester()
+	if _, err := io.Copy(io.MultiWriter(x, digester.Hash()), tar); err != nil {
+		x.abandon()
+		return "", nil, err
+	}
+	k, whole, err := x.finish()
+	if err == nil && whole != "" {
+		err = fmt.Errorf("the tar that the graph driver makes cannot be kept: %s", whole)
+	}
+	return digester.Digest(), k, err
 }
 
 func (s *Store) leaseChain(chain []digest.Digest) (*Lease, error) {

@@ -3,6 +3,8 @@
 //	ROOT/configs/HEX/config.json  the config as it came; its SHA-256 is HEX and the image's id
 //	ROOT/configs/HEX/image.json   names, parent, times
 //	ROOT/layers/HEX/layer.json    a layer by its chain id: diff id, parent, size, id in the graph driver
+//	ROOT/layers/HEX/tar.index     what its tar has beside the files' contents (images/tarsplit),
+//	                tar.whole     or all of it, where the files cannot give it back
 //	ROOT/inits/HEX.json           the init layer above the layer of that chain id
 //	ROOT/tmp                      what is being loaded; emptied by Open
 //

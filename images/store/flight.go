@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/jobengine/engine/graphdriver"
-	"github.com/jobengine/engine/internal/archive"
 	"github.com/jobengine/engine/internal/durable"
 	"github.com/jobengine/engine/internal/errs"
 )
@@ -54,7 +53,8 @@ type flight struct {
 	done    chan struct{} // closed when it is published or has failed
 	err     error         // valid once done (or, on failure, created) is closed
 	size    int64
-	users   int // the owner and the flights above; guarded by Store.mu
+	kept    *kept // the form of its tar, until it is published
+	users   int   // the owner and the flights above; guarded by Store.mu
 }
 
 // errOther says that a layer failed that somebody else was unpacking: the cause
@@ -81,6 +81,7 @@ type step struct {
 	index  int // of the layer, from the bottom
 	chain  digest.Digest
 	have   bool          // it is published, and now leased
+	bare   bool          // without the form of its tar
 	flight *flight       // otherwise
 	mine   bool          // this Unpack is to fill it
 	once   bool          // and will not have to begin again
@@ -125,6 +126,9 @@ func (s *Store) unpack(ctx context.Context, sources []Source) (lease *Lease, err
 		}
 	}
 	for _, st := range steps {
+		if st.have && st.bare {
+			s.learn(ctx, st)
+		}
 		if err := s.land(ctx, st); err != nil {
 			return lease, err
 		}
@@ -151,7 +155,7 @@ func (s *Store) plan(sources []Source, chain []digest.Digest) []*step {
 		steps[i] = st
 		if l := s.layers[chain[i]]; l != nil && l.damage == nil {
 			l.leases++
-			st.have = true
+			st.have, st.bare = true, l.rec.Tar == ""
 			below, parent = l.rec.GraphID, nil
 			continue
 		}
@@ -221,7 +225,7 @@ func (s *Store) syncAll(ctx context.Context, steps []*step) error {
 	var g errgroup.Group
 	for _, st := range steps {
 		if st.mine {
-			g.Go(func() error { return graphdriver.Sync(ctx, s.Graph, st.flight.graphID) })
+			g.Go(func() error { return s.sync(ctx, st.flight) })
 		}
 	}
 	return g.Wait()
@@ -254,7 +258,7 @@ func (s *Store) land(ctx context.Context, st *step) error {
 		if err := s.fill(ctx, st); err != nil {
 			return err
 		}
-		if err := graphdriver.Sync(ctx, s.Graph, st.flight.graphID); err != nil {
+		if err := s.sync(ctx, st.flight); err != nil {
 			return err
 		}
 	}
@@ -263,53 +267,49 @@ func (s *Store) land(ctx context.Context, st *step) error {
 
 // fill unpacks the tar of a layer and compares its digest.
 func (s *Store) fill(ctx context.Context, st *step) error {
-	size, have, err := s.applyKnown(ctx, st)
+	a, err := s.applyKnown(ctx, st)
+	if err == nil && a.whole != "" && a.diffID == st.source.DiffID {
+		a.kept, err = s.keepFrom(func() (io.ReadCloser, error) { return st.source.Open(ctx) }, a.diffID)
+	}
 	if err != nil {
 		return fmt.Errorf("layer %s: %w", st.source.DiffID, err)
 	}
-	if want := st.source.DiffID; have != want {
-		return errs.Invalid("invalid diffID for layer %d: expected %q, got %q", st.index, want, have)
+	if want := st.source.DiffID; a.diffID != want {
+		a.kept.discard()
+		return errs.Invalid("invalid diffID for layer %d: expected %q, got %q", st.index, want, a.diffID)
 	}
-	st.flight.size = size
+	st.flight.size, st.flight.kept = a.size, a.kept
 	if st.once && st.source.Done != nil {
 		st.source.Done()
 	}
 	return nil
 }
 
-func (s *Store) applyKnown(ctx context.Context, st *step) (size int64, diffID digest.Digest, err error) {
+func (s *Store) applyKnown(ctx context.Context, st *step) (applied, error) {
 	blob, err := st.source.Open(ctx)
 	if err != nil {
-		return 0, "", err
+		return applied{}, err
 	}
 	defer blob.Close()
 	return s.apply(ctx, st.flight.graphID, blob, io.Discard)
 }
 
-// apply fills a graph layer from a tar, compressed or not, and gives the bytes
-// of its files and the digest of the uncompressed tar, which also goes to w.
-func (s *Store) apply(ctx context.Context, graphID string, tar io.Reader, w io.Writer) (int64, digest.Digest, error) {
-	plain, _, err := archive.Decompress(tar)
-	if err != nil {
-		return 0, "", err
+// sync makes the files of a layer and the form of its tar durable.
+func (s *Store) sync(ctx context.Context, fl *flight) error {
+	if err := graphdriver.Sync(ctx, s.Graph, fl.graphID); err != nil {
+		return err
 	}
-	defer plain.Close()
-	digester := digest.SHA256.Digester()
-	limited := archive.LimitReader(plain, s.MaxLayerBytes)
-	ahead := archive.ReadAhead(io.TeeReader(limited, io.MultiWriter(digester.Hash(), w)))
-	defer ahead.Close() // before plain: it reads from there
-	size, err := s.Graph.ApplyDiff(ctx, graphID, ahead)
-	if err != nil {
-		return 0, "", err
-	}
-	return size, digester.Digest(), nil
+	return fl.kept.seal()
 }
 
 // publishLayer makes the record of a layer durable, whose files are, and leases
 // it. The layers below are published.
 func (s *Store) publishLayer(st *step) error {
 	fl := st.flight
-	rec := layerRecord{Version: formatVersion, DiffID: fl.diffID, Parent: st.parent, GraphID: fl.graphID, SizeBytes: fl.size}
+	rec := layerRecord{
+		Version: formatVersion, DiffID: fl.diffID, Parent: st.parent, GraphID: fl.graphID, SizeBytes: fl.size,
+		Tar: fl.kept.form, TarBytes: fl.kept.bytes,
+	}
 	s.write.Lock()
 	defer s.write.Unlock()
 	dir := s.layerDir(st.chain)
@@ -317,9 +317,11 @@ func (s *Store) publishLayer(st *step) error {
 	if err := durable.RemoveTree(s.FS, dir); err != nil {
 		return err
 	}
-	if err := s.publishDir(dir, map[string]any{"layer.json": rec}); err != nil {
+	files := map[string]any{"layer.json": rec, tarFile(fl.kept.form): moved(fl.kept.path)}
+	if err := s.publishDir(dir, files); err != nil {
 		return err
 	}
+	fl.kept = nil
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := &layer{rec: rec, leases: 1}
@@ -361,6 +363,7 @@ func (s *Store) fail(fl *flight, err error) {
 	}
 	close(fl.done)
 	s.mu.Unlock()
+	fl.kept.discard()
 	s.drop(fl)
 }
 

@@ -139,6 +139,12 @@ func (s *Store) readLayer(ctx context.Context, chain digest.Digest, rec *layerRe
 	case !s.Graph.Exists(ctx, rec.GraphID):
 		return errs.DataLoss("its files are missing")
 	}
+	if rec.Tar != "" {
+		if _, err := s.FS.Lstat(filepath.Join(s.layerDir(chain), tarFile(rec.Tar))); err != nil {
+			s.warn("images: layer %s has lost the form of its tar: %v; load an image that has it again before saving it", chain, err)
+			rec.Tar, rec.TarBytes = "", 0
+		}
+	}
 	return nil
 }
 

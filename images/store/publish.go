@@ -246,6 +246,9 @@ func (s *Store) writeImageRecord(img *Image) error {
 	return durable.WriteJSON(s.FS, path, img.record(), 0o600)
 }
 
+// moved is the path of a synced file that becomes part of a folder.
+type moved string
+
 // publishDir makes a folder with the files in it, whole or not at all. A
 // json.RawMessage is written byte by byte.
 func (s *Store) publishDir(dir string, files map[string]any) (err error) {
@@ -259,6 +262,12 @@ func (s *Store) publishDir(dir string, files map[string]any) (err error) {
 		}
 	}()
 	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if path, ok := files[name].(moved); ok {
+			if err := s.FS.Rename(string(path), filepath.Join(temp, name)); err != nil {
+				return err
+			}
+			continue
+		}
 		data, raw := files[name].(json.RawMessage)
 		if !raw {
 			var buf bytes.Buffer

@@ -31,7 +31,9 @@ type layerRecord struct {
 	DiffID    digest.Digest
 	Parent    digest.Digest `json:",omitempty"` // chain id of the layer below
 	GraphID   string
-	SizeBytes int64 // of the files in it
+	SizeBytes int64  // of the files in it
+	Tar       string `json:",omitempty"` // the form in which its tar is kept; "" for layers of old
+	TarBytes  int64  `json:",omitempty"` // of the uncompressed tar
 }
 
 // initRecord is the record of an init layer.
