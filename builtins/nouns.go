@@ -2,6 +2,7 @@ package builtins
 
 import (
 	"context"
+	"io"
 
 	api "github.com/moby/moby/api/types/events"
 
@@ -33,6 +34,10 @@ type imageSource struct{ *images.Images }
 func (s imageSource) Lookup(ctx context.Context, ref, platform string) (containers.Image, error) {
 	img, err := s.Images.Lookup(ctx, ref, platform)
 	return containers.Image{ID: img.ID, SizeBytes: img.SizeBytes, Config: img.Config, Warning: img.Warning}, err
+}
+
+func (s imageSource) Commit(ctx context.Context, c containers.CommitSpec, changes io.Reader) (id, name string, err error) {
+	return s.Images.Commit(ctx, images.CommitSpec(c), changes)
 }
 
 // containerEvents is the bus as containers see it: when one of them is gone, so

@@ -18,6 +18,10 @@ func (c *Containers) Install(eng *engine.Engine) {
 	jobs.Rm.Register(eng, c.rm)
 	jobs.ContainerRename.Register(eng, c.rename)
 
+	jobs.Commit.Register(eng, c.commit)
+	jobs.ContainerChanges.Register(eng, c.changes)
+	jobs.Export.Register(eng, c.export)
+
 	jobs.Containers.Register(eng, c.containers)
 	jobs.ContainerInspect.Register(eng, c.inspect)
 	jobs.Top.Register(eng, c.top)

@@ -3,6 +3,7 @@ package containers
 import (
 	"context"
 	"fmt"
+	"io"
 	"testing"
 	"time"
 
@@ -137,6 +138,10 @@ func TestListRefusesBadFilters(t *testing.T) {
 
 // family is images of which some were made from others.
 type family map[string]Image
+
+func (family) Commit(context.Context, CommitSpec, io.Reader) (string, string, error) {
+	return "", "", errs.NotImplemented("commit")
+}
 
 func (f family) Lookup(_ context.Context, ref, _ string) (Image, error) {
 	if img, ok := f[ref]; ok {

@@ -2,8 +2,10 @@ package containers
 
 import (
 	"context"
+	"io"
 
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
 
 	"github.com/jobengine/engine/containers/runtime"
@@ -19,6 +21,22 @@ type Images interface {
 	// Parent gives the graph layer on which containers of an image are put,
 	// made if need be.
 	Parent(ctx context.Context, imageID string) (layer string, err error)
+	// Commit makes an image of the image that a container stands on and the tar
+	// of its changes. It is durable when it is told. name is the image's, as
+	// people write it, "" for none.
+	Commit(ctx context.Context, c CommitSpec, changes io.Reader) (id, name string, err error)
+}
+
+// CommitSpec says what becomes of a container's changes.
+type CommitSpec struct {
+	ImageID    string            // that the container stands on
+	Container  *container.Config // its configuration
+	Config     *container.Config // in place of that; nil for none
+	Changes    []string          // Dockerfile lines
+	Author     string
+	Comment    string
+	Repository string // "" for no name
+	Tag        string
 }
 
 // Image is an image as a container sees it. It is not changed.

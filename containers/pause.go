@@ -18,28 +18,32 @@ func (c *Containers) pause(ctx context.Context, _ *engine.Job, in jobs.PauseIn) 
 	if err != nil {
 		return none, err
 	}
+	return none, c.freeze(ctx, ct)
+}
+
+func (c *Containers) freeze(ctx context.Context, ct *Container) error {
 	unlock, err := ct.lock(ctx)
 	if err != nil {
-		return none, err
+		return err
 	}
 	defer unlock()
 	switch s := ct.Snapshot().State; {
 	case !s.Running:
-		return none, errs.Conflict("Container %s is not running", ct.id)
+		return errs.Conflict("Container %s is not running", ct.id)
 	case s.Restarting:
-		return none, errs.Conflict("Container %s is restarting, wait until the container is running", ct.id)
+		return errs.Conflict("Container %s is restarting, wait until the container is running", ct.id)
 	case s.Paused:
-		return none, errs.Conflict("Container %s is already paused", ct.id)
+		return errs.Conflict("Container %s is already paused", ct.id)
 	}
 	if err := c.runtime.Pause(ctx, ct.id); errors.Is(err, ErrUnsupported) {
-		return none, errs.NotImplemented("Cannot pause container %s: %v", ct.id, err)
+		return errs.NotImplemented("Cannot pause container %s: %v", ct.id, err)
 	} else if err != nil {
-		return none, inDockersWords("Cannot pause container %s: %w", ct.id, err)
+		return inDockersWords("Cannot pause container %s: %w", ct.id, err)
 	}
 	s := ct.update(func(s *Snapshot) { s.State.Paused = true })
 	if err := c.saveUnsynced(ct); err != nil {
 		c.log.Errorf("container %s: record of the pause: %v", ct.id, err)
 	}
 	c.event(s, events.ActionPause)
-	return none, nil
+	return nil
 }

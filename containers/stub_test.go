@@ -145,14 +145,16 @@ func (h *heard) all() []string {
 
 // oneImage knows busybox.
 type oneImage struct {
-	config dockerspec.DockerOCIImage
+	config    dockerspec.DockerOCIImage
+	committed CommitSpec // the last one
+	changes   []byte     // and its tar
 }
 
 func newOneImage() *oneImage {
 	var cfg dockerspec.DockerOCIImage
 	cfg.Config.Cmd = []string{"sh"}
 	cfg.Config.Env = []string{"PATH=/bin"}
-	return &oneImage{cfg}
+	return &oneImage{config: cfg}
 }
 
 const imageID = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
@@ -524,4 +526,11 @@ func (s *standIn) ExecSignal(context.Context, string, string, syscall.Signal) er
 }
 func (s *standIn) Exec(context.Context, string, string, *specs.Process, *os.File, *os.File, *os.File) (Process, error) {
 	return Process{}, ErrUnsupported
+}
+
+// Commit keeps what it was asked for.
+func (i *oneImage) Commit(_ context.Context, c CommitSpec, changes io.Reader) (string, string, error) {
+	data, err := io.ReadAll(changes)
+	i.committed, i.changes = c, data
+	return "sha256:new", c.Repository, err
 }

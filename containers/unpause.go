@@ -17,21 +17,25 @@ func (c *Containers) unpause(ctx context.Context, _ *engine.Job, in jobs.Unpause
 	if err != nil {
 		return none, err
 	}
+	return none, c.thaw(ctx, ct)
+}
+
+func (c *Containers) thaw(ctx context.Context, ct *Container) error {
 	unlock, err := ct.lock(ctx)
 	if err != nil {
-		return none, err
+		return err
 	}
 	defer unlock()
 	if s := ct.Snapshot().State; !s.Running || !s.Paused {
-		return none, errs.Conflict("Container %s is not paused", ct.id)
+		return errs.Conflict("Container %s is not paused", ct.id)
 	}
 	if err := c.runtime.Resume(ctx, ct.id); err != nil {
-		return none, inDockersWords("Cannot unpause container %s: %w", ct.id, err)
+		return inDockersWords("Cannot unpause container %s: %w", ct.id, err)
 	}
 	s := ct.update(func(s *Snapshot) { s.State.Paused = false })
 	if err := c.saveUnsynced(ct); err != nil {
 		c.log.Errorf("container %s: record of the end of the pause: %v", ct.id, err)
 	}
 	c.event(s, events.ActionUnPause)
-	return none, nil
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 func (i *Images) Install(eng *engine.Engine) {
 	jobs.Import.Register(eng, i.importTar)
 	jobs.Load.Register(eng, i.load)
+	jobs.Save.Register(eng, i.save)
 
 	jobs.Images.Register(eng, i.list)
 	jobs.ImageInspect.Register(eng, i.inspect)

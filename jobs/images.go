@@ -13,6 +13,7 @@ import (
 // stream of JSON objects, one a line (github.com/moby/moby/api/types/jsonstream).
 var (
 	Import       = engine.DefineStream[ImportIn, ImportOpen, ImportOut]("import")
+	Save         = engine.DefineStream[SaveIn, SaveOpen, SaveOut]("image_export")
 	Load         = engine.DefineStream[LoadIn, LoadOpen, LoadOut]("load")
 	Pull         = engine.DefineStream[PullIn, PullOpen, PullOut]("pull")
 	Images       = engine.Define[ImagesIn, ImagesOut]("images", engine.Quiet)
@@ -51,6 +52,20 @@ type LoadOpen struct{}
 
 // LoadOut lists what was loaded: references, or ids of images without one.
 type LoadOut struct{ Loaded []string }
+
+// SaveIn writes images to Stdout as a tar that is an OCI layout and a
+// docker-archive at once. A name without a tag is all tags of the repository.
+// Platforms are "os/arch[/variant]", of which each image must be for one.
+type SaveIn struct {
+	Images    []string `job:"arg"`
+	Platforms []string
+}
+
+// SaveOpen says that all images are there and the tar follows.
+type SaveOpen struct{}
+
+// SaveOut is empty.
+type SaveOut struct{}
 
 // PullIn fetches an image from a registry. Tag is a tag or a digest; with All every tag.
 type PullIn struct {

@@ -10,7 +10,7 @@
 set -eu
 
 build="libseccomp-dev busybox-static"
-tests="$build docker.io runc iproute2 nftables iptables procps util-linux curl"
+tests="$build docker.io runc skopeo iproute2 nftables iptables procps util-linux curl"
 v2="$build qemu-system-x86 mmdebstrap e2fsprogs cpio zstd"
 
 case "${1:-test}" in

@@ -26,6 +26,9 @@ func (s *Server) routes() []route {
 		{"POST", "/containers/{name:.+}/wait", s.postContainerWait},
 		{"POST", "/containers/{name:.+}/attach", s.postContainerAttach},
 		{"POST", "/containers/{name:.+}/exec", s.postExecCreate},
+		{"GET", "/containers/{name:.+}/changes", s.getContainerChanges},
+		{"GET", "/containers/{name:.+}/export", s.getContainerExport},
+		{"POST", "/commit", s.postCommit},
 		{"DELETE", "/containers/{name:.+}", s.deleteContainer},
 
 		{"POST", "/exec/{id}/start", s.postExecStart},
@@ -35,6 +38,8 @@ func (s *Server) routes() []route {
 		{"GET", "/images/json", s.getImages},
 		{"POST", "/images/create", s.postImageCreate},
 		{"POST", "/images/load", s.postImageLoad},
+		{"GET", "/images/get", s.getImageArchive},
+		{"GET", "/images/{name:.+}/get", s.getImageArchive},
 		{"GET", "/images/{name:.+}/json", s.getImage},
 		{"GET", "/images/{name:.+}/history", s.getImageHistory},
 		{"POST", "/images/{name:.+}/tag", s.postImageTag},

@@ -152,8 +152,8 @@ func TestAJobThatNobodyRegisteredIsNotImplemented(t *testing.T) {
 	a := d.do("POST", "/images/create?fromImage=busybox&tag=latest", "")
 	assert.Equal(t, a.StatusCode, 501) // not 404: that would mean that no registry has it
 	assert.Assert(t, strings.Contains(a.message(), "not available yet"), a.body)
-	a = d.do("POST", "/commit?container=web", "{}", "Content-Type", "application/json")
-	assert.Equal(t, a.message(), "commit is not available yet in this version of engine")
+	a = d.do("POST", "/build?t=web", "{}", "Content-Type", "application/json")
+	assert.Equal(t, a.message(), "build is not available yet in this version of engine")
 }
 
 func TestAPanicAnswersAndKillsNothing(t *testing.T) {

@@ -43,7 +43,7 @@ func (s *Store) InitLayer(ctx context.Context, id digest.Digest) (string, error)
 			return *id, nil
 		}
 	}
-	lease, err := s.lease(img)
+	lease, err := s.Lease(img)
 	if err != nil {
 		return "", err
 	}
@@ -98,12 +98,17 @@ func (s *Store) makeInit(ctx context.Context, graphID, below string) (err error)
 	return graphdriver.Sync(ctx, s.Graph, graphID)
 }
 
-// lease keeps the layers of a listed image.
-func (s *Store) lease(img *Image) (*Lease, error) {
+// Lease keeps the layers of a listed image, also when the image is removed.
+func (s *Store) Lease(img *Image) (*Lease, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.images[img.ID] == nil {
 		return nil, errs.NotFound("No such image: %s", img.ID)
+	}
+	for _, chain := range img.Chain {
+		if s.layers[chain] == nil {
+			return nil, errs.DataLoss("image %s is damaged: layer %s is missing", img.ID, chain)
+		}
 	}
 	for _, chain := range img.Chain {
 		s.layers[chain].leases++

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -380,5 +379,14 @@ func (s *Store) tarRecord(ctx context.Context, chain digest.Digest) (layerRecord
 	return layerRecord{}, errs.DataLoss("layer %s has no form of its tar", chain)
 }
 
-// emptyTar is the shortest tar: what a container that changed nothing makes.
-var emptyTar = digest.FromBytes(bytes.Repeat([]byte{0}, 2*blockSize))
+// RawConfig is an image's config as it came.
+func (s *Store) RawConfig(img *Image) ([]byte, error) {
+	data, err := durable.Read(s.FS, filepath.Join(s.imageDir(img.ID), "config.json"))
+	if err != nil {
+		return nil, errs.DataLoss("image %s: its config: %v", img.ID, err)
+	}
+	if digest.FromBytes(data) != img.ID {
+		return nil, errs.DataLoss("image %s: its config is not what it was: load it again", img.ID)
+	}
+	return data, nil
+}
