@@ -17,14 +17,21 @@ import (
 
 // adoptAll takes over what a dead supervisor left: containers that live, those
 // that ended meanwhile, and halves of containers, which it removes.
-func (s *supervisor) adoptAll() {
+//
+// h is what was handed over by one that did not die, but became this program;
+// otherwise nil.
+func (s *supervisor) adoptAll(h *handover) {
+	if h != nil {
+		s.ending = h.Ending
+		defer h.drop()
+	}
 	entries, err := os.ReadDir(filepath.Join(s.root, "containers"))
 	if err != nil {
 		logrus.Errorf("look for containers: %v", err)
 	}
 	unclear := map[string]bool{} // not ours to judge, until a daemon deletes them
 	for _, e := range entries {
-		if err := s.adopt(e.Name()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := s.adopt(e.Name(), h); err != nil && !errors.Is(err, os.ErrNotExist) {
 			logrus.Errorf("container %s cannot be taken over, it runs on alone until it is removed: %v", e.Name(), err)
 			unclear[e.Name()] = true
 		}
@@ -48,7 +55,7 @@ func (s *supervisor) adoptAll() {
 
 // adopt takes over the container whose folder has this name; os.ErrNotExist if
 // its Create was never answered.
-func (s *supervisor) adopt(id string) error {
+func (s *supervisor) adopt(id string, h *handover) error {
 	dir := s.dir(id)
 	st, err := loadState(dir)
 	if err != nil {
@@ -62,8 +69,11 @@ func (s *supervisor) adopt(id string) error {
 		id: id, dir: dir, driver: d, state: st,
 		ended: make(chan struct{}), execs: map[string]*execution{},
 	}
+	in := h.take(id)
+	c.released = in.Released
 	exit, hasExit := savedExit(dir, st)
-	if !hasExit {
+	c.pidfd = inheritedAs(in.PidFD, "pidfd")
+	if !hasExit && c.pidfd == nil {
 		if c.pidfd, err = pidfd.Open(pidfd.Process(st.Process)); errors.Is(err, os.ErrProcessDone) {
 			c.late = make(chan struct{})
 		} else if err != nil {
@@ -71,28 +81,28 @@ func (s *supervisor) adopt(id string) error {
 		}
 	}
 	alive := c.pidfd != nil
-	if st.Create.Tty {
-		c.lateTTY = make(chan struct{})
-	}
 	if c.output, err = recoverOutput(dir, st.Create); err != nil {
 		return err
 	}
-	if st.Create.OpenStdin && !st.StdinClosed && alive {
+	if c.tty = inheritedAs(in.TTY, "tty"); st.Create.Tty && c.tty == nil && !c.output.spool.Ended(spool.Stdout) {
+		c.lateTTY = make(chan struct{})
+	}
+	if c.stdin = inheritedAs(in.Stdin, "stdin"); c.stdin == nil && st.Create.OpenStdin && !st.Create.Tty && !st.StdinClosed && alive {
 		// Without a reader the container has closed its stdin.
 		c.stdin, _ = openInput(filepath.Join(dir, "stdin"))
 	}
-	sources, err := reopenOutput(dir, c)
+	sources, err := reopenOutput(dir, c, in)
 	if err != nil {
 		return err
 	}
 	s.containers[id] = c
 	c.output.begin(sources, st.Create.Tty)
-	s.adoptExecs(c)
+	s.adoptExecs(c, in)
 	switch {
-	case alive:
-		go s.awaitEnd(c)
 	case hasExit:
 		go s.finish(c, exit)
+	case alive:
+		go s.awaitEnd(c)
 	default:
 		go s.awaitLate(c)
 	}
@@ -132,12 +142,21 @@ func (s *supervisor) awaitLate(c *container) {
 
 // reopenOutput opens the FIFOs again. What a dead container wrote last is still
 // in them if somebody, such as the daemon, has held them open.
-func reopenOutput(dir string, c *container) (sources [spool.Streams]*os.File, err error) {
+func reopenOutput(dir string, c *container, in inherited) (sources [spool.Streams]*os.File, err error) {
 	if c.state.Create.Tty {
-		return sources, nil // the daemon gives it back
+		sources[spool.Stdout] = c.tty // without one the daemon gives it back
+		return sources, nil
 	}
 	for s := range spool.Stream(spool.Streams) {
+		sources[s] = inheritedAs(in.Output[s], s.String())
 		if c.output.spool.Ended(s) {
+			if sources[s] != nil {
+				sources[s].Close()
+				sources[s] = nil
+			}
+			continue
+		}
+		if sources[s] != nil {
 			continue
 		}
 		if sources[s], err = openOutput(filepath.Join(dir, s.String())); err != nil {

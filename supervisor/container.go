@@ -45,6 +45,13 @@ type execution struct {
 	process  protocol.Process
 	pidfd    *os.File
 	starting bool
+	held     []held // of the daemon, for the next one
+}
+
+// held is a descriptor in safe keeping.
+type held struct {
+	name string
+	file *os.File
 }
 
 func (c *container) isEnded() bool {

@@ -29,6 +29,13 @@ func (s *supervisor) awaitEnd(c *container) {
 	c.mu.Unlock()
 	exit := awaitProcess(f, st.Process)
 	exit.Container = c.id
+	s.record(c, st, f, &exit)
+	s.finish(c, exit)
+}
+
+// record puts an exit on disk and reaps the process. An upgrade comes before or after.
+func (s *supervisor) record(c *container, st state, f *os.File, exit *protocol.Exit) {
+	defer s.gate.enterEnd()()
 	ctx := context.Background()
 	if t, ok := c.driver.(execdriver.OOMTeller); ok {
 		exit.OOMKilled, _ = t.OOMKilled(ctx, c.id)
@@ -38,9 +45,8 @@ func (s *supervisor) awaitEnd(c *container) {
 			logrus.Errorf("container %s: kill what its first process left: %v", c.id, err)
 		}
 	}
-	c.saveExit(st.Create, exit)
+	c.saveExit(st.Create, *exit)
 	pidfd.Reap(f)
-	s.finish(c, exit)
 }
 
 // awaitProcess waits for a process and describes its end. It is not reaped yet.

@@ -104,11 +104,14 @@ func execStdio(q protocol.Exec, files []*os.File) (execdriver.Stdio, error) {
 func (s *supervisor) awaitExec(c *container, id string, x *execution) {
 	exit := awaitProcess(x.pidfd, x.process)
 	exit.Container, exit.ExecID = c.id, id
+	leave := s.gate.enterEnd()
 	c.saveExec(id, execState{Op: x.op, Process: x.process, Exit: &exit})
 	pidfd.Reap(x.pidfd)
 	c.mu.Lock()
 	delete(c.execs, id)
 	x.pidfd.Close()
+	closeHeld(x.held)
 	c.mu.Unlock()
+	leave()
 	s.exits.add(exit)
 }

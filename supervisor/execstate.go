@@ -44,8 +44,9 @@ func (c *container) saveExec(id string, x execState) {
 }
 
 // adoptExecs takes over the execs of a dead supervisor.
-func (s *supervisor) adoptExecs(c *container) {
+func (s *supervisor) adoptExecs(c *container, in inherited) {
 	entries, _ := os.ReadDir(filepath.Join(c.dir, "execs"))
+	defer func() { inherited{Execs: in.Execs}.close() }() // what nothing is known of
 	for _, e := range entries {
 		id, ok := strings.CutSuffix(e.Name(), ".json")
 		if !ok || !validID(id) {
@@ -61,9 +62,17 @@ func (s *supervisor) adoptExecs(c *container) {
 			continue
 		}
 		if st.Exit == nil {
-			f, err := pidfd.Open(pidfd.Process(st.Process))
+			from := in.Execs[id]
+			delete(in.Execs, id)
+			f := inheritedAs(from.PidFD, "pidfd")
+			if f == nil {
+				f, err = pidfd.Open(pidfd.Process(st.Process))
+			}
 			if err == nil {
 				x := &execution{op: st.Op, process: st.Process, pidfd: f}
+				for _, file := range from.Held {
+					x.held = append(x.held, held{file.Name, inheritedAs(file.FD, file.Name)})
+				}
 				c.execs[id] = x
 				go s.awaitExec(c, id, x)
 				continue

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -38,6 +39,9 @@ func run(args []string, drivers Drivers) error {
 	execRoot := flags.String("exec-root", "/run/engine", "folder for run-time files")
 	fd := flags.Int("fd", -1, "inherited descriptor of the listening socket")
 	level := flags.String("log-level", "warning", "debug, info, warning, error")
+	build := flags.String("build", "", "name of this program for the daemon")
+	inherit := flags.Int("inherit", -1, "descriptor of the handover of the program that this process was before")
+	trialOf := flags.Int("trial", 0, "only tell whether a handover of this version could be taken over")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -54,20 +58,31 @@ func run(args []string, drivers Drivers) error {
 		return err
 	}
 
+	if *trialOf != 0 {
+		return trial(root, *trialOf, drivers)
+	}
+
 	// Started through /proc/…/fd/N its name would be a number.
 	_ = os.WriteFile("/proc/self/comm", []byte(protocol.Name), 0)
 	// Relative paths mean nothing here, and no file system must be kept busy.
 	if err := os.Chdir("/"); err != nil {
 		return err
 	}
+	signals := newSignals()
+	signals.catch()
 	defaultIgnored()
-	terminate := catchSignals()
 
-	if err := os.MkdirAll(filepath.Join(root, "containers"), 0o700); err != nil {
+	if err := os.MkdirAll(protocol.ContainersDir(root), 0o700); err != nil {
 		return err
 	}
-	lock, err := lockRoot(root)
-	if err != nil {
+	var h *handover
+	var lock *os.File
+	if *inherit >= 0 {
+		if h, err = receive(*inherit); err != nil {
+			return err
+		}
+		lock, *fd = inheritedAs(h.Lock, "lock"), h.Listener
+	} else if lock, err = lockRoot(root); err != nil {
 		return err
 	}
 	defer lock.Close()
@@ -79,23 +94,35 @@ func run(args []string, drivers Drivers) error {
 	if err != nil {
 		return err
 	}
-	s.adoptAll()
-	return s.serve(listener, terminate)
+	s.build, s.level, s.lock, s.socket, s.signals = *build, *level, lock, listener, signals
+	s.adoptAll(h)
+	return s.serve(listener, signals.terminate)
 }
 
-// catchSignals makes the supervisor outlive the signals of a terminal. They are
+// signals makes the supervisor outlive the signals of a terminal. They are
 // caught and not ignored, because a container would inherit an ignored signal.
-func catchSignals() <-chan os.Signal {
-	others := make(chan os.Signal, 16)
-	signal.Notify(others, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGPIPE, unix.SIGUSR1, unix.SIGUSR2)
+type signals struct {
+	others, terminate chan os.Signal
+}
+
+func newSignals() *signals {
+	s := &signals{others: make(chan os.Signal, 16), terminate: make(chan os.Signal, 1)}
 	go func() {
-		for range others {
+		for range s.others {
 		}
 	}()
-	terminate := make(chan os.Signal, 1)
-	signal.Notify(terminate, unix.SIGTERM)
-	return terminate
+	return s
 }
+
+var survived = []os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGPIPE, unix.SIGUSR1, unix.SIGUSR2}
+
+func (s *signals) catch() {
+	signal.Notify(s.others, survived...)
+	signal.Notify(s.terminate, unix.SIGTERM)
+}
+
+// ignoreSignals is for the moments of an execve.
+func ignoreSignals() { signal.Ignore(append(slices.Clone(survived), unix.SIGTERM)...) }
 
 // lockRoot keeps a second supervisor away. A predecessor that is just being
 // killed may hold the lock for some more moments.

@@ -141,6 +141,11 @@ func guard(op string, f func() error) (err error) {
 func (n *session) operate(m protocol.Message, files []*os.File) (reply, error) {
 	s := n.s
 	switch m.Op {
+	case protocol.OpHello, protocol.OpList, protocol.OpWatch, protocol.OpUnwatch, protocol.OpUpgrade:
+	default:
+		defer s.gate.enter()()
+	}
+	switch m.Op {
 	case protocol.OpHello:
 		return with(m, n.hello)
 	case protocol.OpCreate:
@@ -173,6 +178,12 @@ func (n *session) operate(m protocol.Message, files []*os.File) (reply, error) {
 		return with(m, s.take)
 	case protocol.OpGive:
 		return with(m, func(q protocol.Give) (reply, error) { return s.give(q, files) })
+	case protocol.OpHold:
+		return with(m, func(q protocol.Hold) (reply, error) { return reply{}, s.hold(q, files) })
+	case protocol.OpTakeExec:
+		return with(m, s.takeExec)
+	case protocol.OpUpgrade:
+		return with(m, func(q protocol.Upgrade) (reply, error) { return reply{}, s.upgrade(q, files) })
 	case protocol.OpShutdown:
 		s.shutdown()
 		return reply{}, nil
@@ -191,9 +202,14 @@ func with[In any](m protocol.Message, f func(In) (reply, error)) (reply, error) 
 
 func (n *session) hello(q protocol.Hello) (reply, error) {
 	s := n.s
-	if err := s.drivers.configure(q.Drivers); err != nil {
+	problem := ""
+	if err := s.drivers.configure(q.Drivers); err != nil && q.Version < 2 {
 		return reply{}, err
+	} else if err != nil { // an upgrade may be what it takes
+		problem = err.Error()
 	}
+	spoken := protocol.Spoken(q.Version)
+	n.conn.Speak(spoken)
 	if q.Exits {
 		go s.exits.push(n.conn, n.done)
 	}
@@ -202,6 +218,6 @@ func (n *session) hello(q protocol.Hello) (reply, error) {
 	s.ending = false
 	s.mu.Unlock()
 	return reply{body: protocol.HelloReply{
-		Version: protocol.Version, Pid: os.Getpid(), Epoch: s.epoch, Drivers: s.drivers.names(), Configured: true,
+		Version: spoken, Pid: os.Getpid(), Epoch: s.epoch, Drivers: s.drivers.names(), Configured: problem == "", Problem: problem, Build: s.build,
 	}}, nil
 }

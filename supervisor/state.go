@@ -24,6 +24,8 @@ type state struct {
 
 const stateVersion = 1
 
+var errDamaged = errors.New("the file is damaged")
+
 func (s state) save(dir string) error {
 	s.Version = stateVersion
 	text, err := json.Marshal(s)
@@ -40,7 +42,7 @@ func loadState(dir string) (state, error) {
 		return s, err
 	}
 	if err := json.Unmarshal(text, &s); err != nil {
-		return s, fmt.Errorf("%s/state.json: %w", dir, err)
+		return s, fmt.Errorf("%s/state.json: %w: %w", dir, errDamaged, err)
 	}
 	if s.Version > stateVersion {
 		return s, fmt.Errorf("%s/state.json: version %d is newer than this program", dir, s.Version)

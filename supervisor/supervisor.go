@@ -1,6 +1,8 @@
 package supervisor
 
 import (
+	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -13,7 +15,16 @@ type supervisor struct {
 	root    string
 	drivers *drivers
 	epoch   uint64
-	exits   exits
+	build   string // the program's name, as the daemon calls it
+	level   string // of the log
+	lock    *os.File
+	socket  *net.UnixListener
+	gate    *gate
+	signals *signals
+
+	upgrading sync.Mutex
+
+	exits exits
 	// starts bounds how many containers and execs are being started at a time:
 	// each costs a dozen short processes and a copy of the spec.
 	starts chan struct{}
@@ -38,6 +49,7 @@ func newSupervisor(root string, kinds Drivers) (*supervisor, error) {
 		warmer:     newWarmer(),
 		containers: map[string]*container{},
 		idle:       make(chan struct{}, 1),
+		gate:       newGate(),
 	}
 	s.exits.init(s.epoch)
 	return s, nil

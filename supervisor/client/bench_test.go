@@ -95,7 +95,13 @@ func (b *bench) connect() {
 
 func (b *bench) connectWith(command func() (*exec.Cmd, error)) {
 	b.t.Helper()
-	c, err := client.Open(b.ctx, client.Options{ExecRoot: b.root, Log: b.t.Logf, Command: command, Drivers: b.wanted})
+	b.connectAs(command, "")
+}
+
+// connectAs is a daemon whose supervisor is of the given build.
+func (b *bench) connectAs(command func() (*exec.Cmd, error), build string) {
+	b.t.Helper()
+	c, err := client.Open(b.ctx, client.Options{ExecRoot: b.root, Log: b.t.Logf, Command: command, Build: build, Drivers: b.wanted})
 	assert.NilError(b.t, err)
 	b.Client = c
 	b.exits = map[string]protocol.Exit{}

@@ -23,6 +23,9 @@ type Options struct {
 	Command func() (*exec.Cmd, error)
 	// Drivers are the exec drivers that are wanted with options or under further names.
 	Drivers []protocol.Driver
+	// Build names the program of Command: two with the same name are the same. A
+	// supervisor with another name is upgraded by Open. Empty: nothing is.
+	Build string
 	// LogLevel of the supervisor: debug, info, warning (if empty) or error.
 	LogLevel string
 	// Log receives what the client has to say, such as a restart. Nil drops it.
@@ -43,11 +46,12 @@ type Client struct {
 	held    map[string]*held
 	lastKey uint64
 
-	exits    exitQueue
-	shutdown atomic.Bool
-	ending   context.Context
-	close    context.CancelFunc
-	gone     sync.WaitGroup
+	exits     exitQueue
+	shutdown  atomic.Bool
+	upgrading atomic.Bool
+	ending    context.Context
+	close     context.CancelFunc
+	gone      sync.WaitGroup
 }
 
 // ErrClosed is returned by methods of a closed client.
@@ -88,6 +92,16 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 	if err := c.holdAll(ctx); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("supervisor: %w", err)
+	}
+	if have := c.Hello().Build; o.Build != "" && have != o.Build {
+		// Whatever the trouble, the one that is there goes on.
+		if err := c.Upgrade(ctx); err != nil {
+			if problem := c.Hello().Problem; problem != "" {
+				c.Close()
+				return nil, fmt.Errorf("supervisor: %s, and it can't be upgraded: %w", problem, err)
+			}
+			o.Log("the running supervisor is of another build and stays: %v", err)
+		}
 	}
 	return c, nil
 }
@@ -130,7 +144,7 @@ func (c *Client) stayLinked(l *link) {
 			c.close()
 			return
 		}
-		if c.ending.Err() == nil {
+		if c.ending.Err() == nil && !c.upgrading.Load() {
 			c.o.Log("supervisor %d is gone, starting another one", l.hello.Pid)
 		}
 		for pause := 5 * time.Millisecond; ; pause = min(2*pause, time.Second) {

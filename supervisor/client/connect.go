@@ -33,7 +33,7 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 		}
 	}
 	l := newLink(conn, c.told)
-	hello, err := json.Marshal(protocol.Hello{Exits: true, Drivers: c.o.Drivers})
+	hello, err := json.Marshal(protocol.Hello{Exits: true, Version: protocol.Version, Drivers: c.o.Drivers})
 	if err != nil {
 		return nil, err
 	}
@@ -44,13 +44,17 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 	if err == nil {
 		err = json.Unmarshal(a.Body, &l.hello)
 	}
-	if err == nil && len(c.o.Drivers) > 0 && !l.hello.Configured {
+	mayChange := l.hello.Version >= 2 && c.o.Build != "" && l.hello.Build != c.o.Build
+	if err == nil && l.hello.Problem != "" && !mayChange {
+		err = errors.New(l.hello.Problem)
+	} else if err == nil && len(c.o.Drivers) > 0 && !l.hello.Configured && !mayChange {
 		err = fmt.Errorf("the running supervisor %d is too old for options of exec drivers: stop its containers first", l.hello.Pid)
 	}
 	if err != nil {
 		l.conn.Close()
 		return nil, fmt.Errorf("%w (see %s)", err, logPath(c.o.ExecRoot))
 	}
+	l.conn.Speak(protocol.Spoken(l.hello.Version))
 	return l, nil
 }
 
@@ -93,7 +97,7 @@ func (c *Client) start(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
-	cmd.Args = []string{protocol.Name, "--exec-root", root, "--fd", "3", "--log-level", c.o.LogLevel}
+	cmd.Args = []string{protocol.Name, "--exec-root", root, "--fd", "3", "--log-level", c.o.LogLevel, "--build", c.o.Build}
 	cmd.ExtraFiles = []*os.File{listener}
 	cmd.Stdin = nil
 	if cmd.Stdout == nil {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +29,7 @@ const (
 // goroutines at a time, Receive by one.
 type Conn struct {
 	c   *net.UnixConn
+	v   atomic.Int64 // that is spoken
 	wmu sync.Mutex
 	buf []byte
 	oob []byte
@@ -35,15 +37,23 @@ type Conn struct {
 
 // NewConn makes a Conn of a connected socket of the kind Network.
 func NewConn(c *net.UnixConn) *Conn {
-	return &Conn{c: c}
+	conn := &Conn{c: c}
+	conn.v.Store(Oldest)
+	return conn
 }
+
+// Speak sets the version of the messages that are sent from now on.
+func (c *Conn) Speak(version int) { c.v.Store(int64(version)) }
+
+// Version is what Speak has set.
+func (c *Conn) Version() int { return int(c.v.Load()) }
 
 // Close ends the connection; a Receive that waits returns an error.
 func (c *Conn) Close() error { return c.c.Close() }
 
 // Send sends m with files, which stay the caller's.
 func (c *Conn) Send(m Message, files ...*os.File) error {
-	m.V = Version
+	m.V = c.Version()
 	text, err := json.Marshal(m)
 	if err != nil {
 		return err
@@ -55,7 +65,7 @@ func (c *Conn) Send(m Message, files ...*os.File) error {
 		}
 		defer body.Close()
 		files = append([]*os.File{body}, files...)
-		if text, err = json.Marshal(Message{V: Version, Seq: m.Seq, Large: true}); err != nil {
+		if text, err = json.Marshal(Message{V: m.V, Seq: m.Seq, Large: true}); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,10 @@
 //
 // Every request can be sent again after the connection broke: Create, Start and
 // Exec carry an operation id, and the second request with the same id is
-// answered as the first one was. A daemon understands supervisors of its own and
-// of the previous Version.
+// answered as the first one was.
+//
+// Daemon and supervisor may be of different builds: a supervisor lives as long as
+// its containers do. They say hello in the Oldest version and go on in the newest
+// that both know. A daemon understands supervisors of its own and of the previous
+// Version; what that one can't do it goes without.
 package protocol

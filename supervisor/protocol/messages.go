@@ -8,7 +8,13 @@ import (
 )
 
 // Version of the messages. A supervisor refuses a message with a newer one.
-const Version = 1
+//
+// 1 was the first; 2 brought upgrade, hold and take_exec.
+const Version = 2
+
+// Oldest is the oldest version that is still spoken. A connection begins with
+// it: who is at the other end is not known yet.
+const Oldest = 1
 
 // The operations. The comment names the body of the request, that of the
 // answer, and the descriptors that go along.
@@ -31,6 +37,11 @@ const (
 	OpGive       = "give"        // Give + pidfd [+ pty master]: for a supervisor that took over
 	OpShutdown   = "shutdown"    // the supervisor ends once it has no containers
 	OpExit       = "exit"        // pushed: Exit
+
+	// Since version 2.
+	OpUpgrade  = "upgrade"   // Upgrade + program: answered only if it fails
+	OpHold     = "hold"      // Hold + files
+	OpTakeExec = "take_exec" // TakeExec → TakenExec + pidfd + files
 )
 
 // Message is one packet.
@@ -48,6 +59,8 @@ type Message struct {
 type Hello struct {
 	// Exits asks for exits to be pushed, the unacknowledged ones first.
 	Exits bool
+	// Version is the newest that the daemon speaks; 0 is 1.
+	Version int `json:",omitempty"`
 	// Drivers are the exec drivers that the daemon wants besides those that are
 	// there without options. They hold for the containers of all daemons.
 	Drivers []Driver `json:",omitempty"`
@@ -60,7 +73,11 @@ type Driver struct {
 	Options map[string]string `json:",omitempty"`
 }
 
-// HelloReply says who answers. Epoch differs between any two supervisor processes.
+// Spoken is the version that two speak of whom each knows all up to its own.
+func Spoken(theirs int) int { return max(Oldest, min(theirs, Version)) }
+
+// HelloReply says who answers. Epoch differs between any two supervisors, also
+// between one and what it became by an upgrade.
 type HelloReply struct {
 	Version int
 	Pid     int
@@ -68,6 +85,34 @@ type HelloReply struct {
 	Drivers []string
 	// Configured says that Hello.Drivers was understood.
 	Configured bool `json:",omitempty"`
+	// Problem is why what Hello.Drivers wants can't be had.
+	Problem string `json:",omitempty"`
+	// Build is the name of its program that it was started with; "" if it had none.
+	Build string `json:",omitempty"`
+}
+
+// Upgrade makes the supervisor become the program whose descriptor comes along.
+type Upgrade struct {
+	Build string // the program's name, for HelloReply
+}
+
+// Hold gives the daemon's ends of an exec's streams into safe keeping until the
+// exec ends: a terminal whose master is closed hangs up, and a process that
+// writes into a pipe that nobody can read dies. Names has one for each
+// descriptor: "tty", "stdout", "stderr".
+type Hold struct {
+	Container, ExecID string
+	Names             []string
+}
+
+// TakeExec names an exec.
+type TakeExec struct{ Container, ExecID string }
+
+// TakenExec is an exec that runs. Names are those of Hold, for the descriptors
+// after the pidfd.
+type TakenExec struct {
+	Process
+	Names []string
 }
 
 // Create makes a container whose first process waits.
