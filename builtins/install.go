@@ -13,6 +13,7 @@ import (
 	"github.com/jobengine/engine/events"
 	"github.com/jobengine/engine/images"
 	"github.com/jobengine/engine/internal/hostinfo"
+	"github.com/jobengine/engine/jobs"
 	"github.com/jobengine/engine/networks"
 	"github.com/jobengine/engine/server"
 	"github.com/jobengine/engine/system"
@@ -88,6 +89,7 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 		return fmt.Errorf("containers: %w", err)
 	}
 
+	jobs.SupervisorUpgrade.Register(eng, upgradeSupervisor(sup))
 	bus.Install(eng)
 	img.Install(eng)
 	ctrs.Install(eng)

@@ -2,6 +2,8 @@ package builtins
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,7 +13,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/internal/durable"
+	"github.com/jobengine/engine/jobs"
 	"github.com/jobengine/engine/supervisor/client"
 	"github.com/jobengine/engine/supervisor/protocol"
 	"github.com/jobengine/engine/system"
@@ -21,13 +25,13 @@ import (
 // one: the small program that is embedded in this one, or this one itself when
 // there is none, or when it lacks an exec driver of the set.
 func (set *Set) openSupervisor(ctx context.Context, cfg Config, drivers []protocol.Driver) (*client.Client, error) {
-	options := client.Options{ExecRoot: cfg.ExecRoot, Log: cfg.Log.Warnf, Drivers: drivers}
+	options := client.Options{ExecRoot: cfg.ExecRoot, Log: cfg.Log.Warnf, Drivers: drivers, Build: ownBuild()}
 	if len(sealedSupervisor) > 0 && slices.Equal(set.Exec.Names(), set.sealed) {
 		program, err := unpackSupervisor(cfg.ExecRoot)
 		if err != nil {
 			return nil, err
 		}
-		options.Command = program.command
+		options.Command, options.Build = program.command, program.build
 	}
 	sup, err := client.Open(ctx, options)
 	if err != nil {
@@ -46,6 +50,16 @@ func (set *Set) openSupervisor(ctx context.Context, cfg Config, drivers []protoc
 type supervisorProgram struct {
 	path   string
 	memory *os.File // what the path leads to; nil if that is a file
+	build  string   // its name: a supervisor of another one is upgraded
+}
+
+// ownBuild names this very program by its file: reading all of it would take too long.
+func ownBuild() string {
+	var st unix.Stat_t
+	if err := unix.Stat("/proc/self/exe", &st); err != nil {
+		return ""
+	}
+	return fmt.Sprintf("file-%x-%x-%x-%x", st.Dev, st.Ino, st.Size, st.Mtim.Nano())
 }
 
 // unpackSupervisor puts the embedded supervisor into sealed memory. Where the
@@ -56,8 +70,9 @@ func unpackSupervisor(execRoot string) (*supervisorProgram, error) {
 		path, memory = filepath.Join(execRoot, protocol.Name), nil
 		err = durable.WriteFileUnsynced(durable.OS, path, sealedSupervisor, 0o500)
 	}
+	sum := sha256.Sum256(sealedSupervisor)
 	forget(sealedSupervisor)
-	return &supervisorProgram{path, memory}, err
+	return &supervisorProgram{path, memory, hex.EncodeToString(sum[:8])}, err
 }
 
 // command is called again when the supervisor has died, so the memory stays open.
@@ -74,6 +89,17 @@ func forget(embedded []byte) {
 	}
 	whole := embedded[skip:]
 	_ = unix.Madvise(whole[:uintptr(len(whole))&^(page-1)], unix.MADV_DONTNEED)
+}
+
+// upgradeSupervisor is the handler of the job of that name.
+func upgradeSupervisor(sup *client.Client) func(context.Context, *engine.Job, jobs.SupervisorUpgradeIn) (jobs.SupervisorUpgradeOut, error) {
+	return func(ctx context.Context, _ *engine.Job, _ jobs.SupervisorUpgradeIn) (jobs.SupervisorUpgradeOut, error) {
+		if err := sup.Upgrade(ctx); err != nil {
+			return jobs.SupervisorUpgradeOut{}, fmt.Errorf("upgrade the supervisor: %w", err)
+		}
+		hello := sup.Hello()
+		return jobs.SupervisorUpgradeOut{Pid: hello.Pid, Build: hello.Build}, nil
+	}
 }
 
 // execDrivers tells the noun system what containers can be run with.
