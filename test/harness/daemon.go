@@ -29,6 +29,7 @@ type Daemon struct {
 	TmpDir       string // its TMPDIR
 	CgroupParent string
 	Dockerd      bool // the oracle, not ours
+	KeepPidFile  bool // Start leaves the file of a daemon that was killed where it is
 
 	flags []string
 	cmd   *exec.Cmd
@@ -103,7 +104,9 @@ func (d *Daemon) Start() error {
 	defer log.Close()
 	// A daemon killed before left its pid file; dockerd refuses to start when
 	// another process has that pid now.
-	os.Remove(d.PidFile)
+	if !d.KeepPidFile {
+		os.Remove(d.PidFile)
+	}
 	cmd := exec.Command(d.flags[0], d.flags[1:]...)
 	cmd.Env = append(CleanEnv(), "TMPDIR="+d.TmpDir, leak.Mark(d.Dir))
 	cmd.Stdout, cmd.Stderr = log, log
@@ -148,6 +151,9 @@ func (d *Daemon) await(patience time.Duration) error {
 		}
 	}
 }
+
+// Use makes the next Start run another build of the program.
+func (d *Daemon) Use(binary string) { d.flags[0] = binary }
 
 // Pid of the daemon process.
 func (d *Daemon) Pid() int { return d.cmd.Process.Pid }
