@@ -3,8 +3,10 @@
 package test
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -19,22 +21,16 @@ import (
 )
 
 // anotherBuild makes a copy of the program whose supervisor, too, is another
-// build: one character of the Go build id in each differs.
+// build: a sentence that both have begins with another letter.
 func anotherBuild(t *testing.T) string {
 	t.Helper()
 	bin, err := harness.EngineBinary()
 	assert.NilError(t, err)
 	program, err := os.ReadFile(bin)
 	assert.NilError(t, err)
-	marker := []byte("\xff Go build ID: \"")
-	for at := 0; ; {
-		i := bytes.Index(program[at:], marker)
-		if i < 0 {
-			break
-		}
-		at += i + len(marker)
-		program[at] ^= 1
-	}
+	sentence := []byte("the exit code is unknown: the process ended")
+	assert.Assert(t, bytes.Contains(program, sentence))
+	program = bytes.ReplaceAll(program, sentence, []byte("The exit code is unknown: the process ended"))
 	path := filepath.Join(t.TempDir(), "engine")
 	assert.NilError(t, os.WriteFile(path, program, 0o755))
 	return path
@@ -102,19 +98,15 @@ func TestANewDaemonUpgradesTheSupervisorInPlace(t *testing.T) {
 	assert.Assert(t, strings.Contains(out, fmt.Sprintf(`"Pid":%d`, supervisor)), out)
 	eventually(t, "no descriptor more than before", func() bool { return descriptorsOf(t, supervisor) <= before })
 
-	for _, name := range []string{"typed", "screen"} {
-		term, err := e.Command(e.cli, "attach", "--detach-keys", "ctrl-x", name).Terminal()
-		assert.NilError(t, err)
-		assert.NilError(t, term.Type("word\n"))
-		assert.NilError(t, term.Expect("got word"))
-		assert.NilError(t, term.Type("\x18"))
-		if name == "screen" {
-			_, err = term.Wait()
-			assert.NilError(t, err)
-		} else {
-			term.Close()
-		}
-	}
+	term, err := e.Command(e.cli, "attach", "--detach-keys", "ctrl-x", "screen").Terminal()
+	assert.NilError(t, err)
+	assert.NilError(t, term.Type("word\n"))
+	assert.NilError(t, term.Expect("got word"))
+	assert.NilError(t, term.Type("\x18"))
+	_, err = term.Wait()
+	assert.NilError(t, err)
+	// Whose stdin had ended, it would have too.
+	assert.Equal(t, e.must("inspect", "-f", "{{.State.Running}}", "typed"), "true")
 	for name, pid := range pids {
 		assert.NilError(t, os.WriteFile("/proc/"+pid+"/root/stop", nil, 0o600), name)
 	}
@@ -128,4 +120,42 @@ func TestANewDaemonUpgradesTheSupervisorInPlace(t *testing.T) {
 	}
 	assert.NilError(t, syscall.Kill(atoi(t, pids["screen"]), syscall.SIGKILL))
 	assert.Equal(t, e.must("wait", "screen"), "137")
+}
+
+// logFiles are a container's log files, oldest first.
+func (e *engine) logFiles(name string) []string {
+	e.t.Helper()
+	path := e.must("inspect", "-f", "{{.LogPath}}", name)
+	files := []string{path}
+	for n := 1; ; n++ {
+		older := fmt.Sprintf("%s.%d", path, n)
+		if _, err := os.Stat(older); err != nil {
+			return files
+		}
+		files = append([]string{older}, files...)
+	}
+}
+
+// wantCount reads the log of a container that counts from 0 on: no line may be
+// missing, doubled or torn. It gives how many there are.
+func wantCount(t *testing.T, files []string) (lines int) {
+	t.Helper()
+	for _, path := range files {
+		f, err := os.Open(path)
+		assert.NilError(t, err)
+		for in := bufio.NewReader(f); ; lines++ {
+			text, err := in.ReadString('\n')
+			if err == io.EOF && text == "" {
+				break
+			}
+			assert.NilError(t, err, "%s: line %d is torn: %q", path, lines, text)
+			var record struct{ Log string }
+			assert.NilError(t, json.Unmarshal([]byte(text), &record), "%s: line %d is torn: %q", path, lines, text)
+			if record.Log != fmt.Sprintf("%d\n", lines) {
+				t.Fatalf("%s: %q in place of line %d", path, record.Log, lines)
+			}
+		}
+		f.Close()
+	}
+	return lines
 }
