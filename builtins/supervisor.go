@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/internal/durable"
+	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/jobs"
 	"github.com/jobengine/engine/supervisor/client"
 	"github.com/jobengine/engine/supervisor/protocol"
@@ -94,7 +96,9 @@ func forget(embedded []byte) {
 // upgradeSupervisor is the handler of the job of that name.
 func upgradeSupervisor(sup *client.Client) func(context.Context, *engine.Job, jobs.SupervisorUpgradeIn) (jobs.SupervisorUpgradeOut, error) {
 	return func(ctx context.Context, _ *engine.Job, _ jobs.SupervisorUpgradeIn) (jobs.SupervisorUpgradeOut, error) {
-		if err := sup.Upgrade(ctx); err != nil {
+		if err := sup.Upgrade(ctx); errors.Is(err, client.ErrTooOld) {
+			return jobs.SupervisorUpgradeOut{}, errs.Conflict("upgrade the supervisor: %w", err)
+		} else if err != nil {
 			return jobs.SupervisorUpgradeOut{}, fmt.Errorf("upgrade the supervisor: %w", err)
 		}
 		hello := sup.Hello()

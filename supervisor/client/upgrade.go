@@ -9,9 +9,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/jobengine/engine/execdriver"
 	"github.com/jobengine/engine/supervisor/protocol"
 )
+
+// ErrTooOld is returned for supervisors that came before upgrades.
+var ErrTooOld = errors.New("it is too old to be upgraded in place, and will be replaced when its containers have ended")
 
 // Upgrade makes the running supervisor become the program of Options.Command,
 // in place: its process, and so its containers, their output and their execs go
@@ -27,7 +29,7 @@ func (c *Client) Upgrade(ctx context.Context) error {
 		return err
 	}
 	if was.hello.Version < 2 {
-		return fmt.Errorf("supervisor %d is too old to be upgraded in place, it will be replaced when its containers have ended: %w", was.hello.Pid, execdriver.ErrUnsupported)
+		return fmt.Errorf("supervisor %d: %w", was.hello.Pid, ErrTooOld)
 	}
 	body, err := json.Marshal(protocol.Upgrade{Build: c.o.Build})
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
 
-	"github.com/jobengine/engine/execdriver"
 	"github.com/jobengine/engine/supervisor/client"
 	"github.com/jobengine/engine/supervisor/protocol"
 )
@@ -70,7 +69,7 @@ func TestADaemonUnderstandsThePreviousVersion(t *testing.T) {
 	list, err := c.List(ctx)
 	assert.NilError(t, err)
 	assert.Equal(t, list[0].Exit.ExitCode, 3)
-	assert.Assert(t, errors.Is(c.Upgrade(ctx), execdriver.ErrUnsupported))
+	assert.Assert(t, errors.Is(c.Upgrade(ctx), client.ErrTooOld))
 	_, err = c.List(ctx)
 	assert.NilError(t, err)
 }
