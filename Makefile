@@ -9,6 +9,7 @@ STAMP    := $(shell git log -1 --format=%cI 2>/dev/null || date -u +%FT%TZ)
 STATIC   := -s -w -extldflags -static
 LDFLAGS  := $(STATIC) -X $(VERSION).GitCommit=$(COMMIT) -X $(VERSION).BuildTime=$(STAMP)
 SEALED   := builtins/sealed/engine-supervisor
+INIT     := builtins/sealed/engine-init
 FUZZTIME ?= 10s
 PREFIX   ?= /usr/local
 ROUNDS   ?= 15
@@ -19,11 +20,13 @@ ROUNDS   ?= 15
 help:
 	@sed -n 's/^## \([a-z-]*\): /  \1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-## build: bin/engine, static, with the sealed supervisor inside
+## build: bin/engine, static, with the sealed supervisor and the init of containers inside
 build: deps
 	@mkdir -p bin $(dir $(SEALED))
 	@$(GO) build -trimpath -tags '$(TAGS)' -ldflags '$(STATIC)' -o bin/engine-supervisor ./cmd/engine-supervisor
 	@cmp -s bin/engine-supervisor $(SEALED) || cp bin/engine-supervisor $(SEALED)
+	@cmd/engine-init/build.sh bin/engine-init
+	@cmp -s bin/engine-init $(INIT) || cp bin/engine-init $(INIT)
 	@$(GO) build -trimpath -tags '$(TAGS) sealed' -ldflags '$(LDFLAGS)' -o bin/engine .
 	@echo "build: bin/engine, $$(du -h --apparent-size bin/engine | cut -f1) ($(COMMIT))"
 
@@ -79,7 +82,7 @@ install: build
 
 ## clean: what the other targets made
 clean:
-	rm -rf bin $(SEALED) test/parity/.cache
+	rm -rf bin $(SEALED) $(INIT) test/parity/.cache
 
 bin/engine:
 	@$(MAKE) --no-print-directory build

@@ -40,6 +40,7 @@ var rules = map[string]rule{
 		why: "the supervisor is small: exec drivers and nothing more"},
 	"cmd/engine-supervisor": {may: []string{"builtins/supervised", "supervisor"}, forbid: []string{mobyAPI},
 		why: "the small program is what every container start pays for"},
+	"cmd/engine-init": {may: nil, leaf: true, why: "a program in C and its tests"},
 	"server": {may: []string{"engine", "jobs"},
 		why: "HTTP becomes jobs; a server that knows a noun can not be replaced"},
 	"client": {why: "the client knows the HTTP API only"},

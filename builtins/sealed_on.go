@@ -9,3 +9,8 @@ import _ "embed"
 //
 //go:embed sealed/engine-supervisor
 var sealedSupervisor []byte
+
+// sealedInit is the init of containers, cmd/engine-init.
+//
+//go:embed sealed/engine-init
+var sealedInit []byte
