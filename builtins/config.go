@@ -27,6 +27,8 @@ type Config struct {
 	DefaultShmSizeBytes int64
 	DefaultStopTimeout  time.Duration // negative waits for ever
 
+	Isolation // of containers
+
 	Labels        []string
 	LiveRestore   bool // containers run on when the daemon stops
 	MinAPIVersion string

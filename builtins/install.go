@@ -36,6 +36,10 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 	if err != nil {
 		return err
 	}
+	defaults, err := cfg.defaults()
+	if err != nil {
+		return err
+	}
 	id, err := identify(cfg.DataRoot)
 	if err != nil {
 		return err
@@ -73,7 +77,8 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 		ExecDriver: cfg.DefaultRuntime, StockDriver: cfg.ExecDriver, ExecDrivers: cfg.runtimes(set), DefaultLog: cfg.LogDriver, DefaultLogOpts: cfg.LogOpts,
 		CgroupDriver: cfg.CgroupDriver, CgroupParent: cfg.CgroupParent, StopTimeout: int(cfg.DefaultStopTimeout.Seconds()),
 		ShmSizeBytes: cfg.DefaultShmSizeBytes,
-		Seccomp:      hostinfo.SeccompBuilt, Log: cfg.Log,
+		Defaults:     defaults, InitPath: cfg.initFinder(),
+		Seccomp: hostinfo.SeccompBuilt, Log: cfg.Log,
 	})
 	if err != nil {
 		return fmt.Errorf("containers: %w", err)

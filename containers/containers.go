@@ -11,6 +11,7 @@ import (
 
 	"github.com/jobengine/engine/containers/execs"
 	"github.com/jobengine/engine/containers/request"
+	"github.com/jobengine/engine/containers/spec"
 	"github.com/jobengine/engine/graphdriver"
 	"github.com/jobengine/engine/internal/cgroupnames"
 	"github.com/jobengine/engine/internal/durable"
@@ -40,6 +41,9 @@ type Config struct {
 	StopTimeout    int               // seconds; 0 is 10, below 0 is for ever
 	ShmSizeBytes   int64             // of /dev/shm; 0 is 64 MiB
 	Seccomp        bool              // the exec driver can load system call filters
+
+	Defaults spec.Defaults          // of isolation
+	InitPath func() (string, error) // finds the program for --init; nil: there is none
 
 	FS  durable.FS     // nil is durable.OS
 	Log *logrus.Logger // nil is logrus' standard logger
@@ -120,7 +124,7 @@ func (c *Containers) newRules() *request.Rules {
 	return &request.Rules{
 		Host: c.host.Host, HostName: c.host.name,
 		ExecDriver: c.cfg.ExecDriver, StockDriver: c.cfg.StockDriver, CgroupDriver: c.cfg.CgroupDriver, ExecDrivers: c.cfg.ExecDrivers, DefaultLog: c.cfg.DefaultLog, DefaultLogOpts: c.cfg.DefaultLogOpts,
-		ShmSizeBytes: c.cfg.ShmSizeBytes, CheckLog: c.checkLog,
+		ShmSizeBytes: c.cfg.ShmSizeBytes, Defaults: c.cfg.Defaults, AppArmor: c.host.facts.AppArmor, CheckLog: c.checkLog,
 	}
 }
 

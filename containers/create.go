@@ -108,6 +108,9 @@ func (c *Containers) plan(ctx context.Context, in jobs.CreateIn) (*Snapshot, Ima
 	if err != nil {
 		return nil, Image{}, err
 	}
+	if err := c.settleJoins(&hc); err != nil {
+		return nil, Image{}, err
+	}
 	c.rules.FillDefaults(&cfg, &hc, id)
 	s := &Snapshot{
 		ID: id, Created: time.Now().UTC(), ImageID: img.ID, Path: path, Args: args,
@@ -261,6 +264,7 @@ func (c *Containers) warnings(s *Snapshot) []string {
 	if !c.host.facts.Seccomp && !s.HostConfig.Privileged {
 		list = append(list, "This engine was built without seccomp or the kernel lacks it: the container runs without a system call filter.")
 	}
+	list = append(list, c.rules.Unapplied(s.HostConfig)...)
 	if h := s.Config.Healthcheck; h != nil && len(h.Test) > 0 && h.Test[0] != "NONE" {
 		list = append(list, "Health checks are stored but not yet run in this version.")
 	}

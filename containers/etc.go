@@ -28,10 +28,17 @@ var etcFiles = [...]struct {
 // the user binds over one of them takes its place.
 func (c *Containers) writeEtc(s *Snapshot) ([]spec.Bind, error) {
 	var binds []spec.Bind
+	owner, err := c.etcOwner(s)
+	if err != nil {
+		return nil, err
+	}
 	for _, f := range etcFiles {
-		path := c.path(s.ID, f.name)
+		path := c.path(owner.ID, f.name)
 		if !mounted(s, f.target) {
 			binds = append(binds, spec.Bind{Source: path, Destination: f.target, ReadOnly: s.HostConfig.ReadonlyRootfs})
+		}
+		if owner != s {
+			continue // it has made them
 		}
 		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 		if os.IsExist(err) {

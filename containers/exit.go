@@ -80,6 +80,7 @@ func (c *Containers) ended(ctx context.Context, ct *Container, e Exit, obey bool
 	}
 	trouble("free what the runtime holds", c.runtime.Delete(ctx, ct.id))
 	trouble("unmount", c.graph.Put(ctx, ct.id))
+	trouble("free its shared memory", c.freeShm(s))
 	ct.endProc()
 	if e.At.IsZero() {
 		e.At = time.Now()

@@ -26,6 +26,7 @@ func newHost(seccomp bool) *host {
 		Seccomp:       seccomp && h.Seccomp,
 		Capabilities:  caps.Available(),
 		Mqueue:        mqueue(),
+		AppArmor:      apparmor(),
 	}
 	h.facts.NoFileHard = hardLimit(unix.RLIMIT_NOFILE)
 	h.facts.CoreHard = hardLimit(unix.RLIMIT_CORE)
@@ -43,6 +44,12 @@ func hardLimit(which int) uint64 {
 		return 0
 	}
 	return l.Max
+}
+
+// apparmor tells whether the kernel confines programs by AppArmor.
+func apparmor() bool {
+	text, err := os.ReadFile("/sys/module/apparmor/parameters/enabled")
+	return err == nil && len(text) > 0 && text[0] == 'Y'
 }
 
 // mqueue tells whether the kernel has POSIX message queues.

@@ -10,6 +10,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/storage"
 
+	"github.com/jobengine/engine/containers/spec"
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/jobs"
 )
@@ -54,13 +55,20 @@ func (c *Containers) inspect(ctx context.Context, _ *engine.Job, in jobs.Contain
 	}
 	if !s.State.StartedAt.IsZero() {
 		// As in docker, what the first start makes has no path before it.
-		r.ResolvConfPath = c.path(s.ID, "resolv.conf")
-		r.HostnamePath = c.path(s.ID, "hostname")
-		r.HostsPath = c.path(s.ID, "hosts")
+		owner := s.ID
+		if o, err := c.etcOwner(s); err == nil {
+			owner = o.ID
+		}
+		r.ResolvConfPath = c.path(owner, "resolv.conf")
+		r.HostnamePath = c.path(owner, "hostname")
+		r.HostsPath = c.path(owner, "hosts")
 		r.LogPath = s.LogPath
 	}
 	if s.State.Running && s.State.Pid > 0 {
 		r.NetworkSettings.SandboxKey = fmt.Sprintf("/proc/%d/ns/net", s.State.Pid)
+	}
+	if security, err := spec.ParseSecurity(s.HostConfig.SecurityOpt, c.cfg.Defaults); err == nil {
+		r.AppArmorProfile = security.AppArmor
 	}
 	if in.Size {
 		size, err := c.sizes(ctx, s)

@@ -73,6 +73,10 @@ func (c *Containers) restartLater(ct *Container, pause time.Duration) {
 	if _, err := ct.await(ctx, func(s *Snapshot) bool { return !s.State.Restarting || s.State.Removing }); err == nil || c.life.Err() != nil {
 		return
 	}
+	c.awaitDonors(c.life, ct)
+	if c.life.Err() != nil {
+		return
+	}
 	if err := c.startAgain(context.WithoutCancel(ctx), ct); err != nil && !errors.As(err, new(refusal)) {
 		c.log.Warnf("container %s: its restart policy could not start it: %v", ct.id, err)
 	}
@@ -100,8 +104,15 @@ func (c *Containers) cancelRestart(ct *Container) bool {
 	return err == nil
 }
 
-// startAtBoot starts what its policy wants to run, a few at a time.
-func (c *Containers) startAtBoot(list []*Container) {
+// startAtBoot starts what its policy wants to run, a few at a time, and what
+// joins others after those.
+func (c *Containers) startAtBoot(all []*Container) {
+	for _, list := range c.byJoins(all) {
+		c.startFewAtATime(list)
+	}
+}
+
+func (c *Containers) startFewAtATime(list []*Container) {
 	next := make(chan *Container)
 	var all sync.WaitGroup
 	for range min(bootStarts, len(list)) {

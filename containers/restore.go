@@ -68,6 +68,7 @@ func (c *Containers) restore(ctx context.Context, ct *Container, known map[strin
 		}
 		if s.Runs > 0 || found {
 			_ = c.graph.Put(ctx, ct.id)
+			_ = c.freeShm(s)
 		}
 	}
 	if s := ct.Snapshot(); s.State.Removing || s.HostConfig.AutoRemove && !s.State.Running && !s.damaged {
@@ -111,6 +112,7 @@ func (c *Containers) takeBackStart(ctx context.Context, ct *Container) {
 		c.log.Errorf("container %s: what a start that was cut off left: %v", ct.id, err)
 	}
 	_ = c.graph.Put(ctx, ct.id)
+	_ = c.freeShm(ct.Snapshot())
 	ct.update(func(s *Snapshot) {
 		s.Runs--
 		s.State.Running, s.State.Pid, s.State.StartTime = false, 0, 0

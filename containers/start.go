@@ -127,6 +127,7 @@ type run struct {
 	again     bool // by policy
 	rootfs    string
 	in        spec.Input
+	donors    []*donor // whose namespaces are joined
 	proc      *Proc
 	startedAt time.Time
 	saved     <-chan error // the record of the start is on its way to the disk
@@ -145,11 +146,26 @@ func (r *run) prepare(context.Context) (err error) {
 	s, hc := r.s, r.s.HostConfig
 	r.in = spec.Input{
 		ID: s.ID, Rootfs: r.rootfs, Path: s.Path, Args: s.Args, Config: s.Config, HostConfig: hc,
-		Hostname: s.Config.Hostname, HostNetwork: hc.NetworkMode.IsHost(), Host: r.c.host.spec(),
+		Hostname: s.Config.Hostname, HostNetwork: hc.NetworkMode.IsHost(), Host: r.c.host.spec(), Defaults: r.c.cfg.Defaults,
 		Tmpfs: map[string]string{},
 	}
 	if r.in.CgroupsPath, err = r.c.cgroup(s); err != nil {
 		return err
+	}
+	if err := r.join(); err != nil {
+		return err
+	}
+	s = r.s
+	if err := r.shareShm(); err != nil {
+		return err
+	}
+	if r.c.wantsInit(hc) {
+		if r.in.Init, err = r.c.initPath(); err != nil {
+			return err
+		}
+	}
+	if len(hc.DeviceRequests) > 0 {
+		return errNoDeviceDriver(hc.DeviceRequests[0])
 	}
 	if r.in.User, err = spec.FindUser(r.rootfs, s.Config.User, hc.GroupAdd); err != nil {
 		return err
@@ -275,6 +291,7 @@ func (r *run) begin(s *Snapshot) {
 		r.startedAt = time.Now().UTC()
 	}
 	s.Runs++
+	s.Config, s.stored = r.s.Config, r.s.stored
 	s.ManualStop = false
 	if !r.again {
 		s.RestartCount = 0
@@ -301,9 +318,15 @@ func (r *run) createProcess(ctx context.Context) error {
 		ExitFile: r.c.exitPath(r.s.ID), Durable: !r.s.HostConfig.AutoRemove,
 	})
 	if err != nil {
+		if gone := r.joined(); gone != nil {
+			return gone
+		}
 		return runtimeError(err)
 	}
 	r.undo.add(func() error { return r.c.runtime.Delete(ctx, r.s.ID) })
+	if err := r.joined(); err != nil {
+		return err
+	}
 	r.proc = &Proc{Pid: p.Pid, StartTime: p.StartTime, Rootfs: r.rootfs, TTY: p.TTY, PidFD: p.PidFD}
 	if size := r.s.HostConfig.ConsoleSize; p.TTY != nil && size[0] > 0 && size[1] > 0 {
 		_ = streams.SetWinsize(p.TTY, uint16(size[0]), uint16(size[1]))

@@ -87,8 +87,6 @@ var requests = []struct{ config, host, text string }{
 	{``, `{"PortBindings":{"80/tcp":[{"HostPort":"abc"}]}}`, `invalid port specification: "abc"`},
 	{``, `{"PublishAllPorts":true}`, "PublishAllPorts: published ports do not exist yet in this version: use --network host"},
 	{``, `{"VolumesFrom":["a"]}`, "VolumesFrom (--volumes-from) is not supported yet in this version"},
-	{``, `{"Init":true}`, "Init (--init) is not supported yet in this version"},
-	{``, `{"DeviceRequests":[{"Count":-1}]}`, "DeviceRequests (--gpus) is not supported yet in this version"},
 	{``, `{"Links":["a:b"]}`, "Links (--link) is not supported yet in this version"},
 	{``, `{"Ulimits":[{"Name":"foo","Soft":1,"Hard":2}]}`, "invalid ulimit name foo"},
 }

@@ -32,12 +32,12 @@ var flagOnly = []string{"daemon", "help", "version", "config-file", "validate", 
 // them in silence would be a lie, some of them a dangerous one.
 var laterKeys = strings.Fields(`allow-direct-routing authorization-plugins bip bip6 bridge builder cdi-spec-dirs
 	containerd containerd-namespace containerd-plugins-namespace cpu-rt-period cpu-rt-runtime default-address-pools
-	default-cgroupns-mode default-gateway default-gateway-v6 default-init default-ipc-mode default-network-opts
+	default-gateway default-gateway-v6 default-network-opts
 	default-ulimits dns dns-opts dns-search experimental features firewall-backend fixed-cidr
-	fixed-cidr-v6 host-gateway-ip host-gateway-ips http-proxy https-proxy icc init init-path insecure-registries ip
+	fixed-cidr-v6 host-gateway-ip host-gateway-ips http-proxy https-proxy icc insecure-registries ip
 	ip-forward ip-forward-no-drop ip-masq ip6tables iptables ipv6 max-concurrent-downloads max-concurrent-uploads
-	max-download-attempts metrics-addr mtu no-new-privileges no-proxy node-generic-resources nri-opts oom-score-adjust
-	proxies raw-logs registry-mirrors resolv-conf seccomp-profile selinux-enabled swarm-default-advertise-addr
+	max-download-attempts metrics-addr mtu no-proxy node-generic-resources nri-opts oom-score-adjust
+	proxies raw-logs registry-mirrors resolv-conf swarm-default-advertise-addr
 	userland-proxy userland-proxy-path userns-remap`)
 
 // readConfigFile sets the flags that the file has keys for. A file that is

@@ -55,6 +55,8 @@ type Config struct {
 	MinAPIVersion  string
 	DefaultShmSize byteSize
 
+	Isolation isolation
+
 	ShutdownTimeoutSeconds    int
 	DefaultStopTimeoutSeconds int
 
@@ -116,6 +118,7 @@ func flagSet(cfg *Config) *pflag.FlagSet {
 	f.StringVar(&cfg.MinAPIVersion, "min-api-version", "1.24", "Oldest API version that is served")
 	cfg.DefaultShmSize = 64 << 20
 	f.Var(&cfg.DefaultShmSize, "default-shm-size", "Default size of /dev/shm of containers")
+	cfg.Isolation.flags(f)
 	f.IntVar(&cfg.ShutdownTimeoutSeconds, "shutdown-timeout", 15, "Seconds that running requests may take at shutdown")
 	f.IntVar(&cfg.DefaultStopTimeoutSeconds, "default-stop-timeout", 10, "Seconds that containers may take to stop")
 
@@ -215,6 +218,9 @@ func complete(cfg *Config, flags *pflag.FlagSet) error {
 		return fmt.Errorf("log-format: %q is neither text nor json", cfg.LogFormat)
 	}
 	if _, err := builtins.ParseExecOptions(cfg.ExecOpts); err != nil {
+		return err
+	}
+	if err := cfg.Isolation.check(); err != nil {
 		return err
 	}
 	for _, label := range cfg.Labels {

@@ -215,6 +215,7 @@ func (cfg *Config) parts(log *logrus.Logger) builtins.Config {
 		LogDriver: cfg.LogDriver, LogOpts: cfg.LogOpts,
 		CgroupParent: cfg.CgroupParent, DefaultShmSizeBytes: int64(cfg.DefaultShmSize),
 		DefaultStopTimeout: time.Duration(cfg.DefaultStopTimeoutSeconds) * time.Second,
+		Isolation:          cfg.Isolation.Isolation,
 		Labels:             cfg.Labels, LiveRestore: cfg.LiveRestore, MinAPIVersion: cfg.MinAPIVersion,
 		Debug: cfg.Debug, Log: log,
 	}

@@ -26,6 +26,7 @@ type Execs struct {
 	Containers Containers
 	Runtime    runtime.Execs
 	Host       spec.Host
+	Defaults   spec.Defaults
 	NewID      func() string
 	Life       context.Context // what follows processes ends with it
 

@@ -119,7 +119,7 @@ func (x *Execs) process(e *execution, s State, rootfs string, in jobs.ExecStartI
 		size = in.ConsoleSize
 	}
 	input := spec.ExecInput{
-		Rootfs: rootfs, Config: s.Config, HostConfig: s.HostConfig, Hostname: s.Config.Hostname, Host: x.Host,
+		Rootfs: rootfs, Config: s.Config, HostConfig: s.HostConfig, Hostname: s.Config.Hostname, Host: x.Host, Defaults: x.Defaults,
 		Args: q.Cmd, Env: q.Env, User: q.User, WorkingDir: q.WorkingDir, Tty: q.Tty, Privileged: q.Privileged,
 	}
 	if size != nil {

@@ -1,11 +1,25 @@
 package request
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 
 	"github.com/jobengine/engine/containers/spec"
 )
+
+// withoutLabels says as docker does that a container which shares the host's
+// processes or memory has no SELinux label, unless it asked for one.
+func withoutLabels(options []string) []string {
+	for _, opt := range options {
+		if key, _, _ := strings.Cut(opt, "="); key == "label" {
+			return options
+		}
+	}
+	return append(slices.Clone(options), "label=disable")
+}
 
 // FillDefaults writes down what holds where the user said nothing, so that
 // inspect shows it and a later version with other defaults does not change it.
@@ -26,13 +40,13 @@ func (rules *Rules) FillDefaults(cfg *container.Config, hc *container.HostConfig
 		hc.PortBindings = network.PortMap{}
 	}
 	if hc.IpcMode.IsEmpty() {
-		hc.IpcMode = container.IPCModePrivate
+		hc.IpcMode = rules.Defaults.Ipc()
 	}
 	if hc.CgroupnsMode.IsEmpty() {
-		hc.CgroupnsMode = container.CgroupnsModeHost
-		if rules.Host.Cgroup.Version == 2 && !hc.Privileged {
-			hc.CgroupnsMode = container.CgroupnsModePrivate
-		}
+		hc.CgroupnsMode = rules.Defaults.Cgroupns(rules.Host.Cgroup.Version, hc.Privileged)
+	}
+	if hc.IpcMode.IsHost() || hc.PidMode.IsHost() || hc.Privileged {
+		hc.SecurityOpt = withoutLabels(hc.SecurityOpt)
 	}
 	if hc.ShmSize == 0 {
 		hc.ShmSize = rules.ShmSizeBytes

@@ -18,10 +18,12 @@ import (
 func (rules *Rules) CheckHostConfig(cfg *container.Config, hc *container.HostConfig) error {
 	for _, check := range []func() error{
 		func() error { return checkPolicy(hc.RestartPolicy, hc.AutoRemove) },
+		func() error { return checkJoinedNetwork(cfg, hc) },
 		func() error { return checkModes(cfg, hc) },
 		func() error { return rules.checkResources(&hc.Resources) },
 		func() error { return checkCapabilities(hc) },
-		func() error { return checkSecurity(hc) },
+		func() error { return rules.checkSecurity(hc) },
+		func() error { return checkTmpfs(hc) },
 		func() error { return checkExtraHosts(hc.ExtraHosts) },
 		func() error { return checkDNS(hc) },
 		func() error { return checkSysctls(hc) },
@@ -83,24 +85,8 @@ func normalCaps(names []string) ([]string, error) {
 	return caps.Normalize(names)
 }
 
-func checkSecurity(hc *container.HostConfig) error {
-	s, err := spec.ParseSecurity(hc.SecurityOpt)
-	if err != nil {
-		return err
-	}
-	if err := spec.CheckProfile(s.Profile); err != nil {
-		return errs.Invalid("invalid --security-opt seccomp: %v", err)
-	}
-	for _, rule := range hc.DeviceCgroupRules {
-		if _, err := spec.ParseDeviceRule(rule); err != nil {
-			return err
-		}
-	}
-	for _, d := range hc.Devices {
-		if d.CgroupPermissions != "" && strings.Trim(d.CgroupPermissions, "rwm") != "" || len(d.CgroupPermissions) > 3 {
-			return errs.Invalid("invalid device mode: %s", d.CgroupPermissions)
-		}
-	}
+// checkTmpfs checks HostConfig.Tmpfs.
+func checkTmpfs(hc *container.HostConfig) error {
 	for target, options := range hc.Tmpfs {
 		if err := CheckTarget(target); err != nil {
 			return err

@@ -9,7 +9,7 @@ import (
 	"github.com/jobengine/engine/internal/errs"
 )
 
-// CheckNetwork takes the networks that there are: none and host.
+// CheckNetwork takes the networks that there are: none, host, and other containers'.
 func CheckNetwork(hc *container.HostConfig) error {
 	mode := hc.NetworkMode
 	for port, bindings := range hc.PortBindings {
@@ -26,10 +26,8 @@ func CheckNetwork(hc *container.HostConfig) error {
 		return errs.NotImplemented("PublishAllPorts: published ports do not exist yet in this version: use --network host")
 	}
 	switch {
-	case mode == "", mode.IsDefault(), mode.IsNone(), mode.IsHost():
+	case mode == "", mode.IsDefault(), mode.IsNone(), mode.IsHost(), mode.IsContainer():
 		return nil
-	case mode.IsContainer():
-		return errs.NotImplemented("network mode %q does not exist yet in this version: use --network none or host", mode)
 	}
 	return errs.NotImplemented("network %q does not exist yet in this version: use --network none or host", mode)
 }

@@ -3,6 +3,7 @@ package request
 import (
 	"github.com/moby/moby/api/types/container"
 
+	"github.com/jobengine/engine/containers/spec"
 	"github.com/jobengine/engine/internal/hostinfo"
 )
 
@@ -19,5 +20,7 @@ type Rules struct {
 	DefaultLog     string
 	DefaultLogOpts map[string]string
 	ShmSizeBytes   int64
+	Defaults       spec.Defaults
+	AppArmor       bool // the kernel has it
 	CheckLog       func(container.LogConfig) error
 }

@@ -14,10 +14,7 @@ func unsupported(hc *container.HostConfig) error {
 		used bool
 		name string
 	}{
-		{hc.PidMode.IsContainer(), "PidMode container:"},
-		{hc.IpcMode.IsContainer(), "IpcMode container:"},
 		{hc.Cgroup != "", "Cgroup"},
-		{hc.Init != nil && *hc.Init, "Init (--init)"},
 		{len(hc.VolumesFrom) > 0, "VolumesFrom (--volumes-from)"},
 		{hc.VolumeDriver != "" && hc.VolumeDriver != "local", "VolumeDriver (--volume-driver)"},
 		{len(hc.Links) > 0, "Links (--link)"},
@@ -28,7 +25,6 @@ func unsupported(hc *container.HostConfig) error {
 		{len(r.BlkioDeviceWriteIOps) > 0, "BlkioDeviceWriteIOps (--device-write-iops)"},
 		{r.CPURealtimePeriod != 0, "CpuRealtimePeriod (--cpu-rt-period)"},
 		{r.CPURealtimeRuntime != 0, "CpuRealtimeRuntime (--cpu-rt-runtime)"},
-		{len(r.DeviceRequests) > 0, "DeviceRequests (--gpus)"},
 		{r.CPUCount != 0, "CpuCount (--cpu-count)"},
 		{r.CPUPercent != 0, "CpuPercent (--cpu-percent)"},
 		{r.IOMaximumIOps != 0, "IOMaximumIOps (--io-maxiops)"},

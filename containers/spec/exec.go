@@ -12,6 +12,7 @@ type ExecInput struct {
 	HostConfig *container.HostConfig
 	Hostname   string
 	Host       Host
+	Defaults   Defaults
 
 	Args       []string
 	Env        []string // on top of the container's
@@ -34,8 +35,8 @@ func Exec(e ExecInput) (*specs.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := Input{Config: e.Config, HostConfig: e.HostConfig, Host: e.Host}
-	security, err := ParseSecurity(e.HostConfig.SecurityOpt)
+	in := Input{Config: e.Config, HostConfig: e.HostConfig, Host: e.Host, Defaults: e.Defaults}
+	security, err := in.security()
 	if err != nil {
 		return nil, err
 	}
@@ -44,8 +45,15 @@ func Exec(e ExecInput) (*specs.Process, error) {
 		dir = e.Config.WorkingDir
 	}
 	bounding := in.capabilities()
+	apparmor, err := in.apparmor()
+	if err != nil {
+		return nil, err
+	}
 	if e.Privileged {
 		bounding = e.Host.Capabilities
+		if e.Host.AppArmor {
+			apparmor = unconfined
+		}
 	}
 	p := &specs.Process{
 		Terminal:        e.Tty,
@@ -57,6 +65,7 @@ func Exec(e ExecInput) (*specs.Process, error) {
 		Rlimits:         in.rlimits(),
 		OOMScoreAdj:     ptr(e.HostConfig.OomScoreAdj),
 		NoNewPrivileges: security.NoNewPrivileges,
+		ApparmorProfile: apparmor,
 	}
 	if e.Tty && e.Height > 0 && e.Width > 0 {
 		p.ConsoleSize = &specs.Box{Height: e.Height, Width: e.Width}

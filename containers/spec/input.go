@@ -22,6 +22,15 @@ type Input struct {
 	CgroupsPath string
 	HostNetwork bool
 	Host        Host
+	Defaults    Defaults
+	Init        string // program of the host that is to run first; "" for none
+	Join        Join
+}
+
+// Join are other containers' namespaces that this one shares.
+type Join struct {
+	PID, IPC, Network string // paths such as /proc/PID/ns/pid; "" for a namespace as the modes say
+	Shm               string // folder of the host for /dev/shm; "" for one of the container's own
 }
 
 // Bind is a file or folder of the host that appears in the container.
@@ -40,4 +49,5 @@ type Host struct {
 	NoFileHard    uint64   // hard limit of open files that a child can have
 	CoreHard      uint64
 	Mqueue        bool // the kernel has the mqueue file system
+	AppArmor      bool
 }

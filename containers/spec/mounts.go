@@ -34,7 +34,11 @@ func (in *Input) mounts() ([]specs.Mount, error) {
 	slices.SortStableFunc(own, func(a, b specs.Mount) int {
 		return cmp.Compare(depth(a.Destination), depth(b.Destination))
 	})
-	all := slices.DeleteFunc(in.kernelMounts(), func(m specs.Mount) bool {
+	kernel, err := in.kernelMounts()
+	if err != nil {
+		return nil, err
+	}
+	all := slices.DeleteFunc(kernel, func(m specs.Mount) bool {
 		return slices.ContainsFunc(own, func(o specs.Mount) bool {
 			// A /dev of the user's has what it has.
 			return o.Destination == m.Destination || o.Destination == "/dev" && strings.HasPrefix(m.Destination, "/dev/")
@@ -45,11 +49,16 @@ func (in *Input) mounts() ([]specs.Mount, error) {
 
 func depth(p string) int { return strings.Count(path.Clean(p), "/") }
 
-func (in *Input) kernelMounts() []specs.Mount {
+func (in *Input) kernelMounts() ([]specs.Mount, error) {
 	hc := in.HostConfig
 	sys, cgroup := "ro", "ro"
 	if hc.Privileged {
-		sys, cgroup = "rw", "rw"
+		sys = "rw"
+	}
+	if writable, err := in.writableCgroups(); err != nil {
+		return nil, err
+	} else if writable {
+		cgroup = "rw"
 	}
 	mounts := []specs.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
@@ -64,19 +73,27 @@ func (in *Input) kernelMounts() []specs.Mount {
 		mounts = append(mounts, specs.Mount{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue",
 			Options: []string{"nosuid", "noexec", "nodev"}})
 	}
+	if in.Init != "" {
+		// Before the user's, as with docker: what is mounted over /sbin hides it and is not written to.
+		mounts = append(mounts, specs.Mount{Destination: InitPath, Type: "bind", Source: in.Init, Options: []string{"bind", "ro", "nosuid", "nodev"}})
+	}
+	shm := in.Join.Shm
 	if hc.IpcMode.IsHost() {
+		shm = "/dev/shm"
+	}
+	if shm != "" {
 		return append(mounts,
-			specs.Mount{Destination: "/dev/shm", Type: "bind", Source: "/dev/shm", Options: []string{"rbind", "nosuid", "noexec", "nodev"}})
+			specs.Mount{Destination: "/dev/shm", Type: "bind", Source: shm, Options: []string{"rbind", "nosuid", "noexec", "nodev"}}), nil
 	}
 	if hc.IpcMode.IsNone() {
-		return mounts
+		return mounts, nil
 	}
 	size := hc.ShmSize
 	if size == 0 {
 		size = DefaultShmSize
 	}
 	return append(mounts, specs.Mount{Destination: "/dev/shm", Type: "tmpfs", Source: "shm",
-		Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=" + strconv.FormatInt(size, 10)}})
+		Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=" + strconv.FormatInt(size, 10)}}), nil
 }
 
 func (b Bind) mount() specs.Mount {

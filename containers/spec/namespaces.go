@@ -9,25 +9,25 @@ import (
 func (in *Input) namespaces() []specs.LinuxNamespace {
 	hc := in.HostConfig
 	list := []specs.LinuxNamespace{{Type: specs.MountNamespace}}
-	add := func(t specs.LinuxNamespaceType, own bool) {
+	// A namespace with a path is another container's.
+	add := func(t specs.LinuxNamespaceType, own bool, path string) {
 		if own {
-			list = append(list, specs.LinuxNamespace{Type: t})
+			list = append(list, specs.LinuxNamespace{Type: t, Path: path})
 		}
 	}
-	add(specs.NetworkNamespace, !in.HostNetwork)
-	add(specs.UTSNamespace, !hc.UTSMode.IsHost())
-	add(specs.PIDNamespace, !hc.PidMode.IsHost())
-	add(specs.IPCNamespace, !hc.IpcMode.IsHost())
-	add(specs.CgroupNamespace, in.privateCgroupns())
+	add(specs.NetworkNamespace, !in.HostNetwork, in.Join.Network)
+	add(specs.UTSNamespace, !hc.UTSMode.IsHost(), "")
+	add(specs.PIDNamespace, !hc.PidMode.IsHost(), in.Join.PID)
+	add(specs.IPCNamespace, !hc.IpcMode.IsHost(), in.Join.IPC)
+	add(specs.CgroupNamespace, in.privateCgroupns(), "")
 	return list
 }
 
-// privateCgroupns follows docker: private on cgroup v2, the host's on v1,
-// unless the user says otherwise; a privileged container has the host's.
+// privateCgroupns says whether the container sees its own cgroup as the root of all.
 func (in *Input) privateCgroupns() bool {
 	mode := in.HostConfig.CgroupnsMode
 	if mode.IsEmpty() {
-		return in.Host.CgroupVersion == 2 && !in.HostConfig.Privileged
+		mode = in.Defaults.Cgroupns(in.Host.CgroupVersion, in.HostConfig.Privileged)
 	}
 	return mode.IsPrivate()
 }
@@ -36,7 +36,7 @@ func (in *Input) privateCgroupns() bool {
 // of which concerns the host if the network namespace is the container's own.
 func (in *Input) sysctls() map[string]string {
 	set := map[string]string{}
-	if !in.HostNetwork {
+	if !in.HostNetwork && in.Join.Network == "" {
 		set["net.ipv4.ip_unprivileged_port_start"] = "0"
 		set["net.ipv4.ping_group_range"] = "0 2147483647"
 	}

@@ -13,6 +13,9 @@ import (
 // DefaultPath is PATH where neither image nor user say one.
 const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+// InitPath is where the init is in a container that has one.
+const InitPath = "/sbin/docker-init"
+
 func (in *Input) process() (*specs.Process, error) {
 	c, hc := in.Config, in.HostConfig
 	p := &specs.Process{
@@ -31,12 +34,16 @@ func (in *Input) process() (*specs.Process, error) {
 	if size := hc.ConsoleSize; c.Tty && size[0] > 0 && size[1] > 0 {
 		p.ConsoleSize = &specs.Box{Height: size[0], Width: size[1]}
 	}
-	security, err := ParseSecurity(hc.SecurityOpt)
+	if in.Init != "" {
+		p.Args = append([]string{InitPath, "--"}, p.Args...)
+	}
+	security, err := in.security()
 	if err != nil {
 		return nil, err
 	}
 	p.NoNewPrivileges = security.NoNewPrivileges
-	return p, nil
+	p.ApparmorProfile, err = in.apparmor()
+	return p, err
 }
 
 // Env is the environment of a container: defaults, then the user's on top of them.

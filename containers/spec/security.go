@@ -10,20 +10,35 @@ import (
 	"github.com/jobengine/engine/internal/errs"
 )
 
+// The profiles of seccomp that are words.
+const (
+	unconfined = "unconfined" // no filter
+	builtin    = "builtin"    // the one of this engine
+)
+
 // Security is HostConfig.SecurityOpt, understood.
 type Security struct {
 	NoNewPrivileges bool
-	Unconfined      bool   // no seccomp filter
-	Profile         string // seccomp profile as JSON; "" is the default one
+	Seccomp         string // a profile as JSON, unconfined or builtin; "" if nothing was said
+	AppArmor        string // "" if nothing was said
+	Labels          []string
+	WritableCgroups *bool // nil: only if the container is privileged
 }
 
 // ParseSecurity understands the options that the API has as text. Errors are of
 // the class invalid and name the option.
-func ParseSecurity(options []string) (Security, error) {
-	var s Security
+func ParseSecurity(options []string, d Defaults) (Security, error) {
+	s := Security{NoNewPrivileges: d.NoNewPrivileges}
 	for _, opt := range options {
-		if opt == "no-new-privileges" {
+		switch opt {
+		case "no-new-privileges":
 			s.NoNewPrivileges = true
+			continue
+		case "writable-cgroups":
+			s.WritableCgroups = ptr(true)
+			continue
+		case "disable": // what label=disable was before labels had a name
+			s.Labels = append(s.Labels, opt)
 			continue
 		}
 		key, value, ok := strings.Cut(opt, "=")
@@ -33,66 +48,80 @@ func ParseSecurity(options []string) (Security, error) {
 		if !ok {
 			return s, errs.Invalid("invalid --security-opt 1: %q", opt)
 		}
+		var err error
 		switch key {
 		case "seccomp":
-			switch value {
-			case "unconfined":
-				s.Unconfined, s.Profile = true, ""
-			case "builtin":
-				s.Unconfined, s.Profile = false, ""
-			default:
-				s.Unconfined, s.Profile = false, value
-			}
-		case "no-new-privileges":
-			on, err := strconv.ParseBool(value)
-			if err != nil {
-				return s, errs.Invalid("invalid --security-opt 2: %q", opt)
-			}
-			s.NoNewPrivileges = on
+			s.Seccomp = value
 		case "apparmor":
-			if value != "unconfined" {
-				return s, errs.NotImplemented("--security-opt apparmor: profiles are not supported yet in this version")
-			}
+			s.AppArmor = value
 		case "label":
-			if value != "disable" {
-				return s, errs.NotImplemented("--security-opt label: SELinux labels are not supported yet in this version")
-			}
-		case "systempaths", "writable-cgroups":
-			return s, errs.NotImplemented("--security-opt %s is not supported yet in this version", key)
+			s.Labels = append(s.Labels, value)
+		case "no-new-privileges":
+			s.NoNewPrivileges, err = strconv.ParseBool(value)
+		case "writable-cgroups":
+			s.WritableCgroups = new(bool)
+			*s.WritableCgroups, err = strconv.ParseBool(value)
 		default:
+			err = strconv.ErrSyntax
+		}
+		if err != nil {
 			return s, errs.Invalid("invalid --security-opt 2: %q", opt)
 		}
 	}
 	return s, nil
 }
 
-// CheckProfile tells whether a seccomp profile can be used.
-func CheckProfile(profile string) error {
-	if profile == "" {
-		return nil
+// writableCgroups says whether the container may write to its cgroup.
+func (in *Input) writableCgroups() (bool, error) {
+	s, err := in.security()
+	if err != nil || s.WritableCgroups == nil {
+		return in.HostConfig.Privileged, err
 	}
-	_, err := seccomp.LoadProfile(profile, &specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{}}})
-	return err
+	return *s.WritableCgroups, nil
+}
+
+func (in *Input) security() (Security, error) {
+	return ParseSecurity(in.HostConfig.SecurityOpt, in.Defaults)
+}
+
+// apparmor is the profile of the container's processes, "" where the kernel has
+// none or nothing was asked for.
+func (in *Input) apparmor() (string, error) {
+	s, err := in.security()
+	switch {
+	case err != nil || !in.Host.AppArmor:
+		return "", err
+	case s.AppArmor == "" && in.HostConfig.Privileged:
+		return unconfined, nil
+	}
+	return s.AppArmor, nil
 }
 
 // seccomp is the filter of the container. What it allows depends on the
 // capabilities in s.
 func (in *Input) seccomp(s *specs.Spec) (*specs.LinuxSeccomp, error) {
-	security, err := ParseSecurity(in.HostConfig.SecurityOpt)
-	if err != nil || security.Unconfined {
+	security, err := in.security()
+	if err != nil {
 		return nil, err
 	}
-	if !in.Host.Seccomp {
-		if security.Profile != "" {
-			return nil, errs.Invalid("seccomp is not enabled in your kernel, cannot run a custom seccomp profile")
+	profile := security.Seccomp
+	switch {
+	case profile == "" && in.HostConfig.Privileged:
+		return nil, nil
+	case profile == "":
+		if profile = in.Defaults.Seccomp; profile == "" {
+			profile = builtin
 		}
+	}
+	switch {
+	case profile == unconfined:
 		return nil, nil
-	}
-	if security.Profile != "" {
-		return seccomp.LoadProfile(security.Profile, s)
-	}
-	if in.HostConfig.Privileged {
+	case !in.Host.Seccomp && profile != builtin:
+		return nil, errs.Invalid("seccomp is not enabled in your kernel, cannot run a custom seccomp profile")
+	case !in.Host.Seccomp:
 		return nil, nil
+	case profile == builtin:
+		return DefaultSeccomp(s)
 	}
-	return DefaultSeccomp(s)
+	return seccomp.LoadProfile(profile, s)
 }

@@ -2,7 +2,6 @@ package spec
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -29,7 +28,7 @@ func Make(in Input) (*specs.Spec, error) {
 		Process:     process,
 		Root:        &specs.Root{Path: in.Rootfs, Readonly: hc.ReadonlyRootfs},
 		Mounts:      mounts,
-		Annotations: maps.Clone(hc.Annotations),
+		Annotations: in.annotations(),
 		Linux: &specs.Linux{
 			CgroupsPath:       in.CgroupsPath,
 			Resources:         resources,
