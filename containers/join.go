@@ -30,14 +30,14 @@ func (c *Containers) settleJoins(hc *container.HostConfig) error {
 	if ref := hc.PidMode.Container(); hc.PidMode.IsContainer() {
 		mode, err := id(ref)
 		if err != nil {
-			return errs.Invalid("%w", err)
+			return errs.Invalid("%v", err) // not of the class not found: clients would pull the image
 		}
 		hc.PidMode = container.PidMode(mode)
 	}
 	if ref := hc.IpcMode.Container(); hc.IpcMode.IsContainer() {
 		mode, err := id(ref)
 		if err != nil {
-			return errs.Invalid("%w", err)
+			return errs.Invalid("%v", err) // not of the class not found: clients would pull the image
 		}
 		hc.IpcMode = container.IpcMode(mode)
 	}
