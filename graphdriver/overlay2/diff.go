@@ -71,7 +71,7 @@ func pack(ctx context.Context, w io.Writer, dir string, withRoot bool) error {
 			return err
 		}
 		if e.opaque {
-			return p.Opaque(e.path)
+			return p.Opaque(e.path, e.st.Mode)
 		}
 		return nil
 	})

@@ -77,7 +77,7 @@ func Write(ctx context.Context, w io.Writer, images []Saved) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		m := members[name]
-		if err := tw.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, Size: m.bytes, ModTime: m.time}); err != nil {
+		if err := tw.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, Size: m.bytes, ModTime: m.time.Truncate(time.Second)}); err != nil {
 			return err
 		}
 		if err := m.write(ctx, tw); err != nil {

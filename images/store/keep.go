@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 
+	"github.com/containerd/errdefs"
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 
@@ -319,12 +320,24 @@ func (s *Store) WriteTar(ctx context.Context, w io.Writer, chain digest.Digest) 
 	verifier := rec.DiffID.Verifier()
 	n, err := io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(w, verifier)}, struct{ io.Reader }{pr}, make([]byte, tarBuffer))
 	switch {
+	case errdefs.IsDataLoss(err):
+		s.distrust(chain) // the next load keeps it anew
+		return fmt.Errorf("layer %s: %w", rec.DiffID, err)
 	case err != nil:
 		return fmt.Errorf("layer %s: %w", rec.DiffID, err)
 	case n != rec.TarBytes, !verifier.Verified():
-		return errs.DataLoss("layer %s: its files are not what they were: they make another tar; load the image again", rec.DiffID)
+		return errs.DataLoss("layer %s: its files are not what they were: they make another tar; remove the image and load it again", rec.DiffID)
 	}
 	return nil
+}
+
+// distrust has the kept form of a tar made again at the next occasion.
+func (s *Store) distrust(chain digest.Digest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.layers[chain]; l != nil {
+		l.rec.Tar = ""
+	}
 }
 
 const tarBuffer = 256 << 10

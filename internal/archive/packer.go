@@ -212,19 +212,21 @@ func (p *Packer) addFile(hdr *tar.Header, dirfd int, base string) error {
 	return nil
 }
 
-// Whiteout writes the mark for a name that the parents have and this layer removed.
+// Whiteout writes the mark for a name that the parents have and this layer
+// removed, with the mode that Docker gives it.
 func (p *Packer) Whiteout(name string) error {
 	dir, base := split(name)
 	if dir != "" {
 		dir += "/"
 	}
-	return p.tar.WriteHeader(&tar.Header{Format: tar.FormatPAX, Typeflag: tar.TypeReg, Name: dir + whiteoutPrefix + base})
+	return p.tar.WriteHeader(&tar.Header{Format: tar.FormatPAX, Typeflag: tar.TypeReg, Mode: 0o600, Name: dir + whiteoutPrefix + base})
 }
 
-// Opaque writes the mark for a folder whose content in the parents does not show.
-func (p *Packer) Opaque(dir string) error {
+// Opaque writes the mark for a folder whose content in the parents does not
+// show. As in Docker it has the folder's mode.
+func (p *Packer) Opaque(dir string, mode uint32) error {
 	if dir != "" {
 		dir += "/"
 	}
-	return p.tar.WriteHeader(&tar.Header{Format: tar.FormatPAX, Typeflag: tar.TypeReg, Name: dir + whiteoutOpaque})
+	return p.tar.WriteHeader(&tar.Header{Format: tar.FormatPAX, Typeflag: tar.TypeReg, Mode: int64(mode & 0o777), Name: dir + whiteoutOpaque})
 }
