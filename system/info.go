@@ -88,34 +88,3 @@ func (s *System) info(_ context.Context, _ *engine.Job, _ jobs.InfoIn) (jobs.Inf
 		Warnings:           s.warnings(),
 	}}, nil
 }
-
-func (s *System) securityOptions() []string {
-	options := []string{}
-	if hostinfo.SeccompBuilt && s.host.Seccomp {
-		options = append(options, "name=seccomp,profile=builtin")
-	}
-	if s.host.Cgroup.Version == 2 {
-		options = append(options, "name=cgroupns")
-	}
-	return options
-}
-
-// warnings lists what a user should know about: what the host or this build lacks.
-func (s *System) warnings() []string {
-	list := append([]string{}, s.Warnings...)
-	add := func(missing bool, text string) {
-		if missing {
-			list = append(list, "WARNING: "+text)
-		}
-	}
-	cg := s.host.Cgroup
-	add(!hostinfo.SeccompBuilt, "No seccomp support: this build (without the tag seccomp) runs containers without a system call filter")
-	add(hostinfo.SeccompBuilt && !s.host.Seccomp, "No seccomp support: the kernel cannot filter system calls")
-	add(!cg.Memory, "No memory limit support")
-	add(cg.Memory && !cg.Swap, "No swap limit support")
-	add(!cg.CPUShares, "No cpu shares support")
-	add(!cg.CPUQuota, "No cpu cfs quota support")
-	add(!cg.CPUSet, "No cpuset support")
-	add(!cg.Pids, "No pids limit support")
-	return list
-}

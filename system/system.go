@@ -2,7 +2,6 @@ package system
 
 import (
 	"github.com/jobengine/engine/engine"
-	"github.com/jobengine/engine/internal/hostinfo"
 	"github.com/jobengine/engine/jobs"
 )
 
@@ -22,6 +21,8 @@ type Config struct {
 	Debug          bool
 	LiveRestore    bool
 	Warnings       []string // what boot found out
+	// SecurityOptions that are on besides those that follow from the host, such as name=userns.
+	SecurityOptions []string
 
 	Containers Containers
 	Images     Images
@@ -34,11 +35,11 @@ type Config struct {
 // System answers for the engine as a whole.
 type System struct {
 	Config
-	host hostinfo.Host
+	host host
 }
 
 // New makes the noun.
-func New(cfg Config) *System { return &System{Config: cfg, host: hostinfo.Read()} }
+func New(cfg Config) *System { return &System{Config: cfg, host: readHost()} }
 
 // Install registers the jobs of the system.
 func (s *System) Install(eng *engine.Engine) {

@@ -74,7 +74,7 @@ func Spec(rootfs string, args ...string) *specs.Spec {
 			{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
 		},
 		Linux: &specs.Linux{
-			CgroupsPath: "/engine-test-" + unique(),
+			CgroupsPath: cgroupsPath(),
 			Resources:   &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{deny}},
 			Namespaces: []specs.LinuxNamespace{
 				{Type: specs.MountNamespace}, {Type: specs.NetworkNamespace}, {Type: specs.UTSNamespace},
@@ -97,6 +97,15 @@ func WriteBundle(t testing.TB, dir string, spec *specs.Spec) execdriver.Bundle {
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(dir, "config.json"), text, 0o600))
 	return execdriver.Bundle{Dir: dir, Spec: spec}
+}
+
+// cgroupsPath is a group for one container. EXECTEST_SLICE asks for scopes of
+// systemd in that slice.
+func cgroupsPath() string {
+	if slice := os.Getenv("EXECTEST_SLICE"); slice != "" {
+		return slice + ":exectest:" + unique()
+	}
+	return "/engine-test-" + unique()
 }
 
 // unique is a name that no other test of this or another process uses.

@@ -15,10 +15,14 @@ func open(t testing.TB, stateDir string) execdriver.Driver {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")
 	}
-	if _, err := exec.LookPath("runc"); err != nil {
-		t.Skip("needs Debian's runc")
+	runtime := os.Getenv("OCI_RUNTIME")
+	if runtime == "" {
+		runtime = "runc"
 	}
-	d, err := oci.New(execdriver.Options{StateDir: stateDir})
+	if _, err := exec.LookPath(runtime); err != nil {
+		t.Skip("needs Debian's " + runtime)
+	}
+	d, err := oci.New(execdriver.Options{StateDir: stateDir, Options: map[string]string{"path": runtime}})
 	if err != nil {
 		t.Fatal(err)
 	}

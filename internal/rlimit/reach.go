@@ -28,7 +28,7 @@ var Numbers = sync.OnceValue(func() map[string]int {
 // CAP_SYS_RESOURCE nobody can raise a hard limit or lower an OOM score, and a
 // container with a slightly lower limit is better than none.
 func WithinReach(p *specs.Process) *specs.Process {
-	if p == nil || hasSysResource() {
+	if p == nil || CanRaise() {
 		return p
 	}
 	return capped(p)
@@ -62,7 +62,9 @@ func warnOnce(format string, args ...any) {
 	}
 }
 
-var hasSysResource = sync.OnceValue(func() bool {
+// CanRaise tells whether this process may raise limits above its own: whether
+// it has CAP_SYS_RESOURCE.
+var CanRaise = sync.OnceValue(func() bool {
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	if unix.Capget(&hdr, &data[0]) != nil {
