@@ -14,11 +14,11 @@ FUZZTIME ?= 10s
 PREFIX   ?= /usr/local
 ROUNDS   ?= 15
 
-.PHONY: help build sealed test unit system check fuzz bench parity demo install clean deps deps-test
+.PHONY: help build sealed test unit system check fuzz bench parity demo test-v2 install clean deps deps-test
 
 ## help: this list
 help:
-	@sed -n 's/^## \([a-z-]*\): /  \1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^## \([a-z0-9-]*\): /  \1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 ## build: bin/engine, static, with the sealed supervisor and the init of containers inside
 build: deps
@@ -59,9 +59,14 @@ check:
 	@unformatted=$$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l); \
 	[ -z "$$unformatted" ] || { echo "gofmt wants to change:"; echo "$$unformatted"; exit 1; }
 	$(GO) vet -tags '$(TAGS)' ./...
-	$(GO) vet -tags '$(TAGS) system' ./test/...
+	$(GO) vet -tags '$(TAGS) system v2' ./test/...
 	$(GO) test -tags '$(TAGS)' -run 'TestImport|TestTheImport|TestPackage' .
 	@scripts/staticcheck.sh '$(TAGS)'
+
+## test-v2: the engine on Debian's own kernel with systemd and cgroup v2, in qemu (slow; V2="v2 hybrid v1" for all hierarchies)
+test-v2: bin/engine
+	@scripts/deps.sh v2
+	@test/v2/run.sh $(V2)
 
 ## fuzz: every fuzz target for FUZZTIME (default 10s)
 fuzz:
@@ -82,7 +87,7 @@ install: build
 
 ## clean: what the other targets made
 clean:
-	rm -rf bin $(SEALED) $(INIT) test/parity/.cache
+	rm -rf bin $(SEALED) $(INIT) test/parity/.cache test/v2/.cache
 
 bin/engine:
 	@$(MAKE) --no-print-directory build

@@ -69,9 +69,10 @@ image() {
 payload() {
 	cd "$top"
 	bin=$work/payload
-	mkdir -p "$bin"
+	mkdir -p "$bin/scripts"
+	cp scripts/busybox-image.sh "$bin/scripts/"
 	cp "${ENGINE_BIN:-bin/engine}" "$bin/engine"
-	cp test/v2/guest.sh scripts/engine.service scripts/engine.socket scripts/engine.slice "$bin/"
+	cp go.mod test/v2/guest.sh scripts/engine.service scripts/engine.socket scripts/engine.slice "$bin/"
 	static() { CGO_ENABLED=1 go test -c -tags "$1" -ldflags '-s -w -extldflags -static' -o "$bin/$2" "$3"; }
 	for part in $parts; do
 		case $part in
@@ -118,7 +119,7 @@ boot() {
 	console=$work/console-$mode result=$work/result-$mode
 	: >"$console" >"$result"
 	started=$SECONDS
-	echo "v2: $mode: booting ($accel)"
+	echo "v2: booting with cgroup $mode ($accel)"
 	timeout -k 5 $((minutes * 60)) qemu-system-x86_64 $accel -M q35 -smp 2 -m 2048 -display none -nodefaults -no-reboot -nic none \
 		-kernel "$cache/vmlinuz" -initrd "$cache/initrd" \
 		-append "root=/dev/vda rw console=ttyS0 panic=-1 quiet systemd.show_status=no systemd.journald.forward_to_console=no $args" \
