@@ -76,7 +76,7 @@ func (r runtime) List(ctx context.Context) ([]containers.RuntimeState, error) {
 	states := make([]containers.RuntimeState, len(list))
 	for i, c := range list {
 		states[i] = containers.RuntimeState{
-			ID: c.ID, Status: c.State, Pid: c.Pid, StartTime: c.StartTime, Tty: c.Tty, Run: int(c.Run), Execs: c.Execs,
+			ID: c.ID, Status: c.State, Pid: c.Pid, StartTime: c.StartTime, Tty: c.Tty, Run: int(c.Run), Execs: c.Execs, ExecsEnded: c.Ended,
 		}
 		if c.Exit != nil {
 			e := containers.Exit(*c.Exit)
@@ -127,6 +127,15 @@ func (r runtime) Exec(ctx context.Context, id, execID string, p *specs.Process, 
 
 func (r runtime) ExecSignal(ctx context.Context, id, execID string, sig syscall.Signal) error {
 	return translated(r.sup.ExecSignal(ctx, id, execID, sig))
+}
+
+func (r runtime) KeepExec(id, execID string, s containers.ExecStreams) {
+	r.sup.HoldExec(id, execID, client.ExecStreams(s))
+}
+
+func (r runtime) TakeExec(ctx context.Context, id, execID string) (containers.Process, containers.ExecStreams, error) {
+	p, s, err := r.sup.TakeExec(ctx, id, execID)
+	return containers.Process(p), containers.ExecStreams(s), translated(err)
 }
 
 // output is a container's output in the types of containers.

@@ -8,7 +8,10 @@ import (
 
 // newExecs is the execs of these containers.
 func (c *Containers) newExecs() *execs.Execs {
-	return &execs.Execs{Containers: execTargets{c}, Runtime: c.runtime, Host: c.host.spec(), Defaults: c.cfg.Defaults, NewID: newID, Life: c.life}
+	return &execs.Execs{
+		Containers: execTargets{c}, Runtime: c.runtime, Host: c.host.spec(), Defaults: c.cfg.Defaults,
+		NewID: newID, ExecRoot: c.cfg.ExecRoot, Log: c.log, Life: c.life,
+	}
 }
 
 // execTargets are containers as package execs wants them.

@@ -64,6 +64,7 @@ type (
 	Stream       = runtime.Stream
 	Output       = runtime.Output
 	Commit       = runtime.Commit
+	ExecStreams  = runtime.ExecStreams
 )
 
 // The streams of an Output.

@@ -102,6 +102,7 @@ func (c *Containers) adopt(ctx context.Context, ct *Container, r RuntimeState) e
 		s.Runs = max(s.Runs, r.Run)
 	})
 	ct.setProc(p)
+	c.execs.Restore(ctx, execTarget{c, ct}, r.Execs, r.ExecsEnded)
 	return nil
 }
 

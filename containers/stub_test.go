@@ -521,6 +521,12 @@ func (s *standIn) Output(context.Context, string) (Output, error) { return nil, 
 func (s *standIn) OpenStdin(string) (*os.File, error)             { return nil, ErrUnsupported }
 func (s *standIn) CloseStdin(context.Context, string) error       { return nil }
 func (s *standIn) TTY(context.Context, string) (*os.File, error)  { return nil, ErrUnsupported }
+func (s *standIn) KeepExec(string, string, ExecStreams)           {}
+
+func (s *standIn) TakeExec(context.Context, string, string) (Process, ExecStreams, error) {
+	return Process{}, ExecStreams{}, ErrAbsent
+}
+
 func (s *standIn) ExecSignal(context.Context, string, string, syscall.Signal) error {
 	return ErrUnsupported
 }

@@ -107,11 +107,11 @@ func (s *supervisor) awaitExec(c *container, id string, x *execution) {
 	leave := s.gate.enterEnd()
 	c.saveExec(id, execState{Op: x.op, Process: x.process, Exit: &exit})
 	pidfd.Reap(x.pidfd)
+	s.exits.add(exit) // before it is no longer listed as one that runs
 	c.mu.Lock()
 	delete(c.execs, id)
 	x.pidfd.Close()
 	closeHeld(x.held)
 	c.mu.Unlock()
 	leave()
-	s.exits.add(exit)
 }

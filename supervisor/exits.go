@@ -33,6 +33,18 @@ func (x *exits) add(e protocol.Exit) {
 	x.changed.Broadcast()
 }
 
+// execsOf lists the execs of a container whose exits are pending.
+func (x *exits) execsOf(id string) (execs []string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, e := range x.pending {
+		if e.Container == id && e.ExecID != "" {
+			execs = append(execs, e.ExecID)
+		}
+	}
+	return execs
+}
+
 // ack takes an exit off and returns it.
 func (x *exits) ack(a protocol.Ack) (protocol.Exit, bool) {
 	x.mu.Lock()

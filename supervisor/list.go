@@ -19,6 +19,8 @@ func (s *supervisor) list() reply {
 	out := protocol.List{Containers: []protocol.Container{}}
 	for _, c := range all {
 		if entry, ok := c.describe(); ok {
+			// After those that run: one that ends in between is told twice, and not missed.
+			entry.Ended = s.exits.execsOf(c.id)
 			out.Containers = append(out.Containers, entry)
 		}
 	}

@@ -35,6 +35,7 @@ func (x *Execs) Create(_ context.Context, _ *engine.Job, in jobs.ExecCreateIn) (
 		}
 	}
 	x.add(e)
+	x.save(e)
 	if ct.Now().Removed { // while we looked: nobody else drops it
 		x.Forget(ct.ID())
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
+	"github.com/sirupsen/logrus"
 
 	"github.com/jobengine/engine/containers/runtime"
 	"github.com/jobengine/engine/containers/spec"
@@ -28,6 +29,8 @@ type Execs struct {
 	Host       spec.Host
 	Defaults   spec.Defaults
 	NewID      func() string
+	ExecRoot   string
+	Log        *logrus.Logger
 	Life       context.Context // what follows processes ends with it
 
 	mu    sync.Mutex
@@ -47,22 +50,33 @@ type execution struct {
 	started chan struct{} // closed when the process was made, or could not be
 	ended   chan struct{} // closed when the exit code is known
 
+	saving sync.Mutex // writers of the record take turns
+
 	mu       sync.Mutex
 	begun    bool // a start was asked for: there is only one
 	pid      int
 	tty      *os.File
 	exitCode *int
 	endedAt  time.Time
+	alone    *execLink // of an earlier daemon's; its client is gone
+	// forgotten: it has no record any more.
+	forgotten bool
 }
 
-func (x *Execs) add(e *execution) {
+func (x *Execs) add(e *execution) { x.addAs(e, 0) }
+
+// addAs adds one that has a number already; 0 is the next one.
+func (x *Execs) addAs(e *execution, number int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.byID == nil {
 		x.byID = make(map[string]*execution)
 	}
-	x.made++
-	e.number = x.made
+	if number == 0 {
+		number = x.made + 1
+	}
+	x.made = max(x.made, number)
+	e.number = number
 	x.byID[e.id] = e
 }
 
@@ -106,6 +120,7 @@ func (x *Execs) forget(which func(*execution) bool) {
 	}
 	x.mu.Unlock()
 	for _, e := range gone {
+		x.unsave(e)
 		e.end(exitUnknown)
 	}
 }
@@ -174,13 +189,18 @@ func (e *execution) run(p runtime.Process) {
 }
 
 // end notes the exit code. Only the first one counts.
-func (e *execution) end(code int) (first bool) {
+func (e *execution) end(code int) (first bool) { return e.endAnd(code, func() {}) }
+
+// endAnd has then called before anybody who waits is told.
+func (e *execution) endAnd(code int, then func()) (first bool) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	if e.exitCode != nil {
+		e.mu.Unlock()
 		return false
 	}
 	e.exitCode, e.endedAt = &code, time.Now()
+	e.mu.Unlock()
+	then()
 	close(e.ended)
 	return true
 }
@@ -189,11 +209,16 @@ func (e *execution) end(code int) (first bool) {
 // that nobody knows: a former daemon's.
 func (x *Execs) Exited(exit runtime.Exit) {
 	e, err := x.find(exit.ExecID)
-	if err != nil || !e.end(exit.ExitCode) {
+	if err != nil {
 		return
 	}
-	x.sweepLater(x.Life)
-	e.ct.Event(events.ActionExecDie, "execID", e.id, "exitCode", strconv.Itoa(exit.ExitCode))
+	first := e.endAnd(exit.ExitCode, func() {
+		x.save(e) // before the runtime forgets it
+		e.ct.Event(events.ActionExecDie, "execID", e.id, "exitCode", strconv.Itoa(exit.ExitCode))
+	})
+	if first {
+		x.sweepLater(x.Life)
+	}
 }
 
 // Forget drops the execs of a container that is removed.

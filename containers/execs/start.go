@@ -25,6 +25,11 @@ func (x *Execs) Start(ctx context.Context, job *engine.StreamJob[jobs.ExecStartO
 		return out, err
 	}
 	s := e.ct.Now()
+	if !in.Detach {
+		if link := e.reconnect(); link != nil {
+			return out, link.again(ctx, job)
+		}
+	}
 	if err := e.begin(); err != nil {
 		return out, err
 	}
@@ -42,9 +47,11 @@ func (x *Execs) Start(ctx context.Context, job *engine.StreamJob[jobs.ExecStartO
 	}
 	e.ct.Event(e.action(events.ActionExecStart), "execID", e.id)
 	// From here on the process is nobody's but the container's.
+	x.save(e)
 	link, err := x.execNow(context.WithoutCancel(ctx), e, s, in)
 	if err != nil {
 		e.fail()
+		x.save(e)
 		x.sweepLater(x.Life)
 		return out, err
 	}
@@ -108,6 +115,7 @@ func (x *Execs) execNow(ctx context.Context, e *execution, s State, in jobs.Exec
 		p.PidFD.Close()
 	}
 	link.tty = p.TTY
+	x.Runtime.KeepExec(e.ct.ID(), e.id, runtime.ExecStreams{TTY: link.tty, Stdout: link.output[0], Stderr: link.output[1]})
 	e.run(p)
 	return link, nil
 }

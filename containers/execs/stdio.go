@@ -13,6 +13,7 @@ import (
 	"github.com/jobengine/engine/containers/streams"
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/internal/detachkeys"
+	"github.com/jobengine/engine/jobs"
 )
 
 // execGrace is how long output is still waited for after a process's end, when
@@ -28,6 +29,10 @@ type execLink struct {
 	tty    *os.File    // or
 	stdin  *os.File    // nil: not attached
 	output [2]*os.File // nil: not attached
+
+	// Of an exec that was adopted, whose output is read all the time:
+	relay  [2]*relay
+	copied <-chan struct{} // closed at the output's end
 }
 
 // pipes makes what the process gets as descriptors; nil is /dev/null. With a
@@ -87,16 +92,25 @@ func (l *execLink) discard() {
 func (l *execLink) connect(ctx context.Context, s engine.Streams) {
 	leave, left := context.WithCancel(ctx)
 	defer left()
-	output := l.copyOutput(engine.Streams{Stdout: streams.Gate{Open: leave, Writer: s.Stdout}, Stderr: streams.Gate{Open: leave, Writer: s.Stderr}})
+	s.Stdout, s.Stderr = streams.Gate{Open: leave, Writer: s.Stdout}, streams.Gate{Open: leave, Writer: s.Stderr}
+	output := l.copied
+	if output == nil {
+		output = l.copyOutput(s)
+		go func() {
+			<-output
+			<-l.e.ended
+			l.forgetTTY()
+			if l.stdin != nil {
+				l.stdin.Close()
+			}
+		}()
+	} else {
+		l.relay[0].set(s.Stdout)
+		l.relay[1].set(s.Stderr)
+		defer l.relay[0].set(nil)
+		defer l.relay[1].set(nil)
+	}
 	l.copyInput(s.Stdin, left)
-	go func() {
-		<-output
-		<-l.e.ended
-		l.forgetTTY()
-		if l.stdin != nil {
-			l.stdin.Close()
-		}
-	}()
 	select {
 	case <-l.e.ended:
 	case <-leave.Done():
@@ -112,6 +126,21 @@ func (l *execLink) connect(ctx context.Context, s engine.Streams) {
 	case <-grace.C:
 	case <-leave.Done():
 	}
+}
+
+// again connects a client to an exec whose client went with an earlier daemon.
+// When this one leaves, another one may come.
+func (l *execLink) again(ctx context.Context, job *engine.StreamJob[jobs.ExecStartOpen]) error {
+	defer func() {
+		l.e.mu.Lock()
+		defer l.e.mu.Unlock()
+		l.e.alone = l
+	}()
+	if err := job.Open(jobs.ExecStartOpen{Tty: l.e.request.Tty}); err != nil {
+		return nil
+	}
+	l.connect(ctx, job.Streams)
+	return nil
 }
 
 // copyOutput copies until the streams' ends, which the result tells. A nil

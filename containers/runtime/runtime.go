@@ -73,7 +73,17 @@ type Execs interface {
 	// nil is /dev/null; the caller closes its copies.
 	Exec(ctx context.Context, container, execID string, p *specs.Process, stdin, stdout, stderr *os.File) (Process, error)
 	ExecSignal(ctx context.Context, container, execID string, sig syscall.Signal) error
+	// KeepExec leaves duplicates of the daemon's ends of an exec's streams where
+	// they outlive the daemon: a terminal without a master hangs up, and who
+	// writes into a pipe without a reader dies. It does not wait.
+	KeepExec(container, execID string, s ExecStreams)
+	// TakeExec gives an exec that an earlier daemon has started and that runs,
+	// and what was kept of it; the caller owns the files. ErrAbsent when it has ended.
+	TakeExec(ctx context.Context, container, execID string) (Process, ExecStreams, error)
 }
+
+// ExecStreams are the daemon's ends of an exec's streams; nil where there is none.
+type ExecStreams struct{ TTY, Stdout, Stderr *os.File }
 
 // RunSpec describes one run of a container.
 type RunSpec struct {
@@ -129,8 +139,10 @@ type State struct {
 	StartTime uint64
 	Tty       bool
 	Run       int
-	Exit      *Exit // once it has ended
-	Execs     []string
+	Exit      *Exit    // once it has ended
+	Execs     []string // that run
+	// ExecsEnded have ended, and their Exit is still to be acknowledged.
+	ExecsEnded []string
 }
 
 // Stream tells the streams of an Output apart.

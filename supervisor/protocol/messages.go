@@ -209,6 +209,8 @@ type Container struct {
 	StdinOpen bool     `json:",omitempty"` // it has a stdin that nobody has closed for good
 	Exit      *Exit    `json:",omitempty"`
 	Execs     []string `json:",omitempty"` // ids of those that run
+	// Ended are ids of execs that have ended and whose exit nobody has acknowledged.
+	Ended []string `json:",omitempty"`
 }
 
 // Watch asks for, or ends, writes to an eventfd whenever the container's output
