@@ -30,7 +30,7 @@ func (c *Containers) create(ctx context.Context, _ *engine.Job, in jobs.CreateIn
 	if in.Config == nil {
 		return none, errs.Invalid("Config cannot be empty in order to create a container")
 	}
-	s, img, err := c.plan(ctx, in)
+	s, img, warnings, err := c.plan(ctx, in)
 	if err != nil {
 		return none, err
 	}
@@ -49,13 +49,13 @@ func (c *Containers) create(ctx context.Context, _ *engine.Job, in jobs.CreateIn
 	if img.Warning != "" {
 		out.Warnings = append(out.Warnings, img.Warning)
 	}
-	out.Warnings = append(out.Warnings, c.warnings(s)...)
+	out.Warnings = append(append(out.Warnings, warnings...), c.warnings(s)...)
 	return out, nil
 }
 
 // plan checks what was asked for and works out the container, which is not
 // there yet and has no name.
-func (c *Containers) plan(ctx context.Context, in jobs.CreateIn) (*Snapshot, Image, error) {
+func (c *Containers) plan(ctx context.Context, in jobs.CreateIn) (_ *Snapshot, _ Image, warnings []string, _ error) {
 	cfg := *in.Config
 	hc := container.HostConfig{}
 	if in.HostConfig != nil {
@@ -63,32 +63,33 @@ func (c *Containers) plan(ctx context.Context, in jobs.CreateIn) (*Snapshot, Ima
 	}
 	if in.Name != "" {
 		if _, err := request.CheckName(in.Name); err != nil {
-			return nil, Image{}, err
+			return nil, Image{}, nil, err
 		}
 	}
 	if err := request.CheckConfig(&cfg); err != nil {
-		return nil, Image{}, err
+		return nil, Image{}, nil, err
 	}
-	if err := c.rules.CheckHostConfig(&cfg, &hc); err != nil {
-		return nil, Image{}, err
+	warnings, err := c.rules.CheckHostConfig(&cfg, &hc)
+	if err != nil {
+		return nil, Image{}, nil, err
 	}
 	if err := checkEndpoints(in.NetworkingConfig, &hc); err != nil {
-		return nil, Image{}, err
+		return nil, Image{}, nil, err
 	}
 	points, err := request.PlanMounts(&hc)
 	if err != nil {
-		return nil, Image{}, err
+		return nil, Image{}, nil, err
 	}
 	if cfg.Image == "" {
-		return nil, Image{}, errs.Invalid("No command specified")
+		return nil, Image{}, nil, errs.Invalid("No command specified")
 	}
 	img, err := c.images.Lookup(ctx, cfg.Image, in.Platform)
 	if err != nil {
-		return nil, Image{}, err
+		return nil, Image{}, nil, err
 	}
 	for target := range cfg.Volumes {
 		if _, ofImage := img.Config.Config.Volumes[target]; !ofImage {
-			return nil, Image{}, request.NoVolumes("", target)
+			return nil, Image{}, nil, request.NoVolumes("", target)
 		}
 	}
 	request.MergeImage(&cfg, &img.Config.Config)
@@ -97,19 +98,19 @@ func (c *Containers) plan(ctx context.Context, in jobs.CreateIn) (*Snapshot, Ima
 	}
 	path, args, ok := request.Program(&cfg)
 	if !ok {
-		return nil, Image{}, errs.Invalid("No command specified")
+		return nil, Image{}, nil, errs.Invalid("No command specified")
 	}
 	// The image's words are held to the same rules as the user's.
 	if err := request.CheckConfig(&cfg); err != nil {
-		return nil, Image{}, err
+		return nil, Image{}, nil, err
 	}
 	id := newID()
 	volumes, err := c.planVolumes(id, &cfg, points)
 	if err != nil {
-		return nil, Image{}, err
+		return nil, Image{}, nil, err
 	}
 	if err := c.settleJoins(&hc); err != nil {
-		return nil, Image{}, err
+		return nil, Image{}, nil, err
 	}
 	c.rules.FillDefaults(&cfg, &hc, id)
 	s := &Snapshot{
@@ -120,7 +121,7 @@ func (c *Containers) plan(ctx context.Context, in jobs.CreateIn) (*Snapshot, Ima
 		s.LogPath = c.path(id, id+"-json.log")
 	}
 	s.stored, err = store(s)
-	return s, img, err
+	return s, img, warnings, err
 }
 
 // reserve takes the name, or makes one up.

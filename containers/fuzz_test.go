@@ -82,7 +82,7 @@ func FuzzHostConfig(f *testing.F) {
 		if json.Unmarshal([]byte(text), hc) != nil {
 			return
 		}
-		s, _, err := c.plan(ctx, jobs.CreateIn{Config: &container.Config{Image: "busybox"}, HostConfig: hc})
+		s, _, _, err := c.plan(ctx, jobs.CreateIn{Config: &container.Config{Image: "busybox"}, HostConfig: hc})
 		if err != nil {
 			if err.Error() == "" {
 				t.Errorf("%s: refused without a word", text)

@@ -63,14 +63,11 @@ func (rules *Rules) FillDefaults(cfg *container.Config, hc *container.HostConfig
 	if hc.PidsLimit != nil && *hc.PidsLimit <= 0 {
 		hc.PidsLimit = nil
 	}
-	if hc.MemorySwappiness != nil && *hc.MemorySwappiness == -1 {
-		hc.MemorySwappiness = nil
-	}
 	if len(cfg.Volumes) == 0 {
 		cfg.Volumes = nil
 	}
 	if hc.Memory > 0 && hc.MemorySwap == 0 {
-		hc.MemorySwap = 2 * hc.Memory
+		hc.MemorySwap = swapFor(hc.Memory)
 	}
 	if hc.MaskedPaths == nil && !hc.Privileged {
 		hc.MaskedPaths = spec.MaskedPaths()

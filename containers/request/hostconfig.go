@@ -14,13 +14,17 @@ import (
 
 // CheckHostConfig checks how the container is to be tied to the host, and
 // normalises names. Errors are of the classes invalid and not implemented, in
-// docker's words where it has some.
-func (rules *Rules) CheckHostConfig(cfg *container.Config, hc *container.HostConfig) error {
+// docker's words where it has some; warnings tell of limits that the host lacks
+// and that are taken out of hc.
+func (rules *Rules) CheckHostConfig(cfg *container.Config, hc *container.HostConfig) (warnings []string, err error) {
 	for _, check := range []func() error{
 		func() error { return checkPolicy(hc.RestartPolicy, hc.AutoRemove) },
 		func() error { return checkJoinedNetwork(cfg, hc) },
 		func() error { return checkModes(cfg, hc) },
-		func() error { return rules.checkResources(&hc.Resources) },
+		func() error {
+			warnings, err = rules.checkResources(&hc.Resources, false)
+			return err
+		},
 		func() error { return checkCapabilities(hc) },
 		func() error { return rules.checkSecurity(hc) },
 		func() error { return checkTmpfs(hc) },
@@ -33,10 +37,10 @@ func (rules *Rules) CheckHostConfig(cfg *container.Config, hc *container.HostCon
 		func() error { return CheckNetwork(hc) },
 	} {
 		if err := check(); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return warnings, nil
 }
 
 // checkModes checks the namespaces.

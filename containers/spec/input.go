@@ -20,6 +20,7 @@ type Input struct {
 
 	// CgroupsPath is absolute in the cgroup hierarchies.
 	CgroupsPath string
+	PidsBound   int64 // processes that a container without a limit may have; 0 is any number
 	HostNetwork bool
 	Host        Host
 	Defaults    Defaults

@@ -5,7 +5,6 @@ package hostinfo
 import (
 	"bufio"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -26,19 +25,6 @@ type Host struct {
 	Seccomp         bool // the kernel can filter system calls
 	AppArmor        bool
 	SELinux         bool
-}
-
-// Cgroup tells which hierarchies the host has and what they can limit.
-type Cgroup struct {
-	Version        int // 1 also for hybrid hosts, whose controllers are in v1 hierarchies
-	Memory         bool
-	Swap           bool
-	OOMKillDisable bool
-	CPUShares      bool
-	CPUQuota       bool
-	CPUSet         bool
-	Pids           bool
-	BlockIO        bool
 }
 
 // Read looks at the host. What can't be read is left empty.
@@ -102,30 +88,6 @@ func osRelease(lines *bufio.Scanner) map[string]string {
 	return values
 }
 
-func readCgroup(root string) Cgroup {
-	var fs unix.Statfs_t
-	if unix.Statfs(root, &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC {
-		controllers, _ := os.ReadFile(filepath.Join(root, "cgroup.controllers"))
-		has := func(name string) bool { return contains(strings.Fields(string(controllers)), name) }
-		return Cgroup{
-			Version: 2, Memory: has("memory"), Swap: has("memory") && exists("/proc/swaps"),
-			CPUShares: has("cpu"), CPUQuota: has("cpu"), CPUSet: has("cpuset"), Pids: has("pids"), BlockIO: has("io"),
-		}
-	}
-	file := func(path ...string) bool { return exists(filepath.Join(append([]string{root}, path...)...)) }
-	return Cgroup{
-		Version:        1,
-		Memory:         file("memory", "memory.limit_in_bytes"),
-		Swap:           file("memory", "memory.memsw.limit_in_bytes"),
-		OOMKillDisable: file("memory", "memory.oom_control"),
-		CPUShares:      file("cpu", "cpu.shares"),
-		CPUQuota:       file("cpu", "cpu.cfs_quota_us"),
-		CPUSet:         file("cpuset", "cpuset.cpus"),
-		Pids:           file("pids"),
-		BlockIO:        file("blkio"),
-	}
-}
-
 // IPForwarding tells whether the host forwards IPv4 packets now.
 func IPForwarding() bool {
 	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_forward")
@@ -144,13 +106,4 @@ func OpenFiles() int {
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
-}
-
-func contains(list []string, want string) bool {
-	for _, have := range list {
-		if have == want {
-			return true
-		}
-	}
-	return false
 }
