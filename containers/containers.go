@@ -72,6 +72,7 @@ type Containers struct {
 	exited  sync.WaitGroup // handlers of exits, and restarts that wait for their time
 	leaving atomic.Bool    // no policy starts anything any more
 	gate    sync.Mutex     // of closed
+	pruning sync.Mutex     // one prune at a time
 	closed  bool
 }
 

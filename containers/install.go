@@ -16,6 +16,7 @@ func (c *Containers) Install(eng *engine.Engine) {
 	jobs.Unpause.Register(eng, c.unpause)
 	jobs.Wait.Register(eng, c.wait)
 	jobs.Rm.Register(eng, c.rm)
+	jobs.ContainerPrune.Register(eng, c.prune)
 	jobs.ContainerRename.Register(eng, c.rename)
 
 	jobs.Commit.Register(eng, c.commit)

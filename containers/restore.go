@@ -18,8 +18,9 @@ func (c *Containers) Restore(ctx context.Context) error {
 		return err
 	}
 	known := make(map[string]RuntimeState, len(list))
+	live := make(map[string]bool, len(list))
 	for _, r := range list {
-		known[r.ID] = r
+		known[r.ID], live[r.ID] = r, true
 	}
 	var wanted []*Container
 	for _, ct := range c.index.all() {
@@ -37,6 +38,8 @@ func (c *Containers) Restore(ctx context.Context) error {
 		c.halfMade = append(c.halfMade, id)
 	}
 	c.removeHalfMade(ctx)
+	c.sweepLayers(ctx)
+	c.sweepExecRoot(live)
 	exits := c.runtime.Exits()
 	go c.followExits(exits)
 	c.background(func() { c.startAtBoot(wanted) })
@@ -66,10 +69,9 @@ func (c *Containers) restore(ctx context.Context, ct *Container, known map[strin
 				c.log.Errorf("container %s: what an earlier start left: %v", ct.id, err)
 			}
 		}
-		if s.Runs > 0 || found {
-			_ = c.graph.Put(ctx, ct.id)
-			_ = c.freeShm(s)
-		}
+		// A start may have died right after it mounted.
+		_ = c.graph.Put(ctx, ct.id)
+		_ = c.freeShm(s)
 	}
 	if s := ct.Snapshot(); s.State.Removing || s.HostConfig.AutoRemove && !s.State.Running && !s.damaged {
 		ct.update(func(s *Snapshot) { s.State.Removing = true })

@@ -42,6 +42,7 @@ type Images struct {
 	Config
 	store      *store.Store
 	background sync.WaitGroup
+	pruning    sync.Mutex // one prune at a time
 }
 
 // New opens the images of a data root. What a killed daemon left half-made is

@@ -17,4 +17,5 @@ func (i *Images) Install(eng *engine.Engine) {
 
 	jobs.Tag.Register(eng, i.tag)
 	jobs.ImageDelete.Register(eng, i.delete)
+	jobs.ImagePrune.Register(eng, i.prune)
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"path"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/image"
@@ -108,7 +106,7 @@ func (i *Images) newFilter(args filters.Args) (*filter, error) {
 		}
 	}
 	for _, text := range args["until"] {
-		t, err := parseTime(text, i.Clock.Now())
+		t, err := filters.ParseTime(text, i.Clock.Now())
 		if err != nil {
 			return nil, err
 		}
@@ -156,25 +154,4 @@ func (f *filter) named(names []string) []string {
 			return err == nil && ok
 		})
 	})
-}
-
-// parseTime reads a moment: seconds since 1970 with a fraction, RFC 3339 or its
-// begin, or a duration before now.
-func parseTime(text string, now time.Time) (time.Time, error) {
-	if d, err := time.ParseDuration(text); err == nil {
-		return now.Add(-d), nil
-	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02T15:04", "2006-01-02T15", "2006-01-02", "2006-01-02Z07:00"} {
-		if t, err := time.Parse(layout, text); err == nil {
-			return t, nil
-		}
-	}
-	seconds, fraction, _ := strings.Cut(text, ".")
-	if s, err := strconv.ParseInt(seconds, 10, 64); err == nil && len(fraction) <= 9 {
-		n, err := strconv.ParseInt((fraction + "000000000")[:9], 10, 64)
-		if err == nil && n >= 0 {
-			return time.Unix(s, n), nil
-		}
-	}
-	return time.Time{}, errs.Invalid("invalid filter 'until=%s'", text)
 }

@@ -10,6 +10,12 @@ func (s *Server) routes() []route {
 		{"GET", "/info", s.getInfo},
 		{"GET", "/events", s.getEvents},
 
+		{"POST", "/containers/prune", s.postContainersPrune},
+		{"POST", "/images/prune", s.postImagesPrune},
+		{"POST", "/networks/prune", s.postNetworksPrune},
+		{"POST", "/volumes/prune", s.postVolumesPrune},
+		{"POST", "/build/prune", s.postBuildPrune},
+
 		{"GET", "/containers/json", s.getContainers},
 		{"POST", "/containers/create", s.postContainerCreate},
 		{"GET", "/containers/{name:.+}/json", s.getContainer},

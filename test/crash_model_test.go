@@ -101,7 +101,9 @@ func observe(d *harness.Daemon) (state, error) {
 	}
 	for _, img := range images {
 		for _, tag := range img.RepoTags {
-			s["i "+tag] = img.ID
+			if tag != "<none>:<none>" {
+				s["i "+tag] = img.ID
+			}
 		}
 		if len(img.RepoTags) == 0 || img.RepoTags[0] == "<none>:<none>" {
 			s["i <none> "+img.ID[7:19]] = img.ID
@@ -130,7 +132,9 @@ func (c content) tar() []byte {
 // hollow compares the files of an image on disk with what was loaded, and gives
 // what is wrong. The topmost layers come first.
 func hollow(d *harness.Daemon, image string, layers ...content) error {
-	var info struct{ GraphDriver struct{ Data map[string]string } }
+	var info struct {
+		GraphDriver struct{ Data map[string]string }
+	}
 	if err := d.JSON("GET", "/images/"+image+"/json", nil, &info); err != nil {
 		return err
 	}

@@ -26,7 +26,8 @@ type deed struct {
 	what  string
 	do    func(d *harness.Daemon) error // nil: it was acknowledged
 	after state                         // what is shown then
-	// maybe lists what else a deed that was cut off may leave of what it was about.
+	// maybe lists what else a deed that was cut off may leave of what it is about.
+	about string
 	maybe []string
 }
 
@@ -65,8 +66,8 @@ func (c *crashes) pick(kind, value string) string {
 	var keys []string
 	for key, v := range c.now {
 		if rest, ok := strings.CutPrefix(key, kind+" "); ok && strings.HasPrefix(v, value) &&
-			!strings.HasPrefix(rest, "busybox") && !strings.HasPrefix(rest, "<none>") {
-			keys = append(keys, rest)
+			!strings.HasPrefix(rest, "busybox") {
+			keys = append(keys, strings.TrimPrefix(rest, "<none> "))
 		}
 	}
 	slices.Sort(keys)
@@ -103,7 +104,7 @@ var deeds = map[string]func(c *crashes) *deed{
 		}
 		d := &deed{
 			do:    func(d *harness.Daemon) error { return d.JSON("POST", "/containers/"+name+"/start", nil, nil) },
-			after: c.now.with("c "+name, "running"), maybe: []string{"exited 255"},
+			after: c.now.with("c "+name, "running"), about: "c " + name, maybe: []string{"exited 255"},
 		}
 		if strings.HasPrefix(name, "e") {
 			d.after, d.maybe = c.now.with("c "+name, "exited 3"), []string{"running", "exited 255"}
@@ -124,7 +125,7 @@ var deeds = map[string]func(c *crashes) *deed{
 		}
 		return &deed{
 			do:    func(d *harness.Daemon) error { return d.JSON("POST", "/containers/"+name+"/stop?t=10", nil, nil) },
-			after: c.now.with("c "+name, "exited 5"), maybe: []string{"running", "exited 255"},
+			after: c.now.with("c "+name, "exited 5"), about: "c " + name, maybe: []string{"running", "exited 255"},
 		}
 	},
 	"rm": func(c *crashes) *deed {
@@ -134,7 +135,7 @@ var deeds = map[string]func(c *crashes) *deed{
 		}
 		return &deed{
 			do:    func(d *harness.Daemon) error { return d.JSON("DELETE", "/containers/"+name+"?force=1", nil, nil) },
-			after: c.now.with("c "+name, ""), maybe: []string{"exited 137", "exited 255"},
+			after: c.now.with("c "+name, ""), about: "c " + name, maybe: []string{"exited 137", "exited 255"},
 		}
 	},
 	"rename": func(c *crashes) *deed {
@@ -192,11 +193,11 @@ var deeds = map[string]func(c *crashes) *deed{
 	},
 	"tag": func(c *crashes) *deed {
 		from := c.pick("i", "")
-		if from == "" {
+		if from == "" || !strings.Contains(from, ":") {
 			return nil
 		}
 		to := c.name("tag") + ":latest"
-		if moved := c.pick("i", ""); c.rng.IntN(2) == 0 && moved != from && !strings.HasPrefix(moved, "import") && !strings.HasPrefix(moved, "commit") {
+		if moved := c.pick("i", ""); c.rng.IntN(2) == 0 && moved != from && strings.Contains(moved, ":") {
 			to = moved // takes the name away from another
 		}
 		after := c.now.with("i "+to, c.now["i "+from])
@@ -215,7 +216,7 @@ var deeds = map[string]func(c *crashes) *deed{
 		}
 		return &deed{
 			do:    func(d *harness.Daemon) error { return d.JSON("DELETE", "/images/"+tag, nil, nil) },
-			after: c.now.with("i "+tag, ""),
+			after: c.now.with("i "+tag, "", "i <none> "+tag, ""),
 		}
 	},
 }
@@ -292,14 +293,19 @@ func (c *crashes) next() (string, *deed) {
 	names := slices.Sorted(maps.Keys(deeds))
 	for {
 		verb := names[c.rng.IntN(len(names))]
-		population := 0
+		containers, images := 0, 0
 		for key := range c.now {
 			if strings.HasPrefix(key, "c ") {
-				population++
+				containers++
+			} else {
+				images++
 			}
 		}
-		if verb == "create" && population > 5 {
+		switch { // small numbers keep the rounds quick
+		case verb == "create" && containers > 5:
 			continue
+		case images > 12 && slices.Contains([]string{"load", "import", "commit", "tag"}, verb):
+			verb = "rmi"
 		}
 		if d := deeds[verb](c); d != nil {
 			return verb, d
@@ -422,17 +428,10 @@ func (c *crashes) check(when string, acknowledged bool, deed *deed) {
 	}
 }
 
-// leaves tells whether found is the state before, but for one key that the deed
-// was about and that has one of the values in between.
+// leaves tells whether found is the state before, but for what the deed is
+// about, which has one of the values in between.
 func (d *deed) leaves(before, found state) bool {
-	for _, how := range d.maybe {
-		for key := range before {
-			if d.after[key] != before[key] && before.with(key, how).difference(found) == "" {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(d.maybe, func(how string) bool { return before.with(d.about, how).difference(found) == "" })
 }
 
 func rounds(quick int) int {
