@@ -21,6 +21,7 @@ type contender struct {
 	bundle string // runc's
 	root   string // runc's state
 	serial int
+	env    []string
 }
 
 // command is what the contender says for one verb: run, exec, ps, logs.
@@ -50,7 +51,7 @@ func (c *contender) command(verb string) []string {
 
 func (c *contender) run(argv []string) error {
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env = harness.CleanEnv()
+	cmd.Env = append(harness.CleanEnv(), c.env...)
 	if c.daemon != nil {
 		cmd.Env = append(cmd.Env, "DOCKER_HOST="+c.daemon.Host(), "ENGINE_HOST="+c.daemon.Host())
 	}
@@ -64,15 +65,16 @@ func (c *contender) run(argv []string) error {
 
 // newRunc unpacks the root filesystem and writes a bundle whose process is
 // true; and starts a second container to exec into.
-func newRunc(dir, rootfs string) (*contender, error) {
-	c := &contender{name: "runc", bundle: filepath.Join(dir, "bundle"), root: filepath.Join(dir, "state")}
+func (b *bench) newRunc() (*contender, error) {
+	dir := filepath.Join(b.dir, "runc")
+	c := &contender{name: "runc", bundle: filepath.Join(dir, "bundle"), root: filepath.Join(b.runDir, "runc")}
 	alive := filepath.Join(dir, "alive")
 	for bundle, args := range map[string][]string{c.bundle: {"true"}, alive: {"sleep", "100000"}} {
 		files := filepath.Join(bundle, "rootfs")
 		if err := os.MkdirAll(files, 0o755); err != nil {
 			return nil, err
 		}
-		if out, err := exec.Command("tar", "-xf", rootfs, "-C", files).CombinedOutput(); err != nil {
+		if out, err := exec.Command("tar", "-xf", b.rootfs, "-C", files).CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("unpack the root filesystem: %w: %s", err, out)
 		}
 		spec := exec.Command("runc", "spec")
@@ -88,6 +90,7 @@ func newRunc(dir, rootfs string) (*contender, error) {
 	if err := start.Run(); err != nil {
 		return nil, fmt.Errorf("runc run --detach: %w", err)
 	}
+	b.undo = append(b.undo, c.stopRunc)
 	return c, nil
 }
 
@@ -108,20 +111,15 @@ func editSpec(file string, args []string) error {
 	return os.WriteFile(file, b, 0o644)
 }
 
-func (c *contender) stopRunc() {
-	exec.Command("runc", "--root", c.root, "delete", "--force", "bench-alive").Run()
+func (c *contender) stopRunc() error {
+	return exec.Command("runc", "--root", c.root, "delete", "--force", "bench-alive").Run()
 }
 
 // prepare gives a daemon the image, a container to exec into, one with 10,000
 // lines of log, and 200 in all.
-func prepare(d *harness.Daemon, archive string) error {
-	fd, err := os.Open(archive)
-	if err != nil {
+func (b *bench) prepare(d *harness.Daemon) error {
+	if err := b.load(d); err != nil {
 		return err
-	}
-	defer fd.Close()
-	if code, text, _, err := d.Do(http.MethodPost, "/images/load?quiet=1", fd); err != nil || code != http.StatusOK {
-		return fmt.Errorf("load busybox: %d %s %v", code, text, err)
 	}
 	for name, cmd := range map[string][]string{"bench-alive": {"sleep", "100000"}, "bench-lines": {"seq", "10000"}} {
 		if err := create(d, name, cmd); err != nil {

@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -16,7 +15,11 @@ import (
 )
 
 func main() {
-	if err := bench(); err != nil {
+	run := compare
+	if len(os.Args) > 1 && os.Args[1] == "phases" {
+		run = func() error { return phases(os.Args[2:]) }
+	}
+	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -33,42 +36,29 @@ func (t times) at(part float64) time.Duration {
 
 func (t times) median() time.Duration { return t.at(0.5) }
 
-func bench() (err error) {
+func compare() (err error) {
 	rounds := flag.Int("rounds", 15, "rounds; every contender is measured once in each")
 	idle := flag.Duration("idle", 100*time.Millisecond, "pause before each cold start")
 	strict := flag.Bool("strict", false, "a missed bar is a failure")
 	flag.Parse()
 
-	dir, err := os.MkdirTemp("", "engine-bench-")
+	b, err := newBench()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	var runc *contender
-	harness.DestroyOnInterrupt(func() {
-		if runc != nil {
-			runc.stopRunc()
-		}
-		os.RemoveAll(dir)
-	})
-	archive, rootfs := filepath.Join(dir, "busybox.tar"), filepath.Join(dir, "rootfs.tar")
-	if err := errors.Join(harness.BusyboxArchive(archive, "busybox:latest"), harness.BusyboxRootfs(rootfs)); err != nil {
-		return err
-	}
+	defer b.close(&err)
 	own, err := harness.EngineCLI()
 	if err != nil {
 		return err
 	}
-	engine, err := harness.StartEngine(harness.Options{})
+	engine, err := b.startEngine()
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, engine.Destroy()) }()
-	dockerd, err := harness.StartDockerd(harness.Options{})
+	dockerd, err := b.startDockerd()
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, dockerd.Destroy()) }()
 
 	contenders := []*contender{{name: "engine", daemon: engine, cli: own}}
 	for _, cli := range harness.DockerCLIs() {
@@ -77,11 +67,10 @@ func bench() (err error) {
 			contenders = append(contenders, &contender{name: "engine+" + cli.Name, daemon: engine, cli: cli})
 		}
 	}
-	runc, err = newRunc(filepath.Join(dir, "runc"), rootfs)
+	runc, err := b.newRunc()
 	if err != nil {
 		return err
 	}
-	defer runc.stopRunc()
 	contenders = append(contenders, runc)
 
 	fmt.Printf("bench: %d rounds, contenders take turns; %d CPUs; cold starts after %s of rest\n", *rounds, runtime.NumCPU(), *idle)
@@ -89,7 +78,7 @@ func bench() (err error) {
 
 	fresh := [2]float64{pss(engine), pss(dockerd)}
 	for _, d := range []*harness.Daemon{engine, dockerd} {
-		if err := prepare(d, archive); err != nil {
+		if err := b.prepare(d); err != nil {
 			return err
 		}
 	}

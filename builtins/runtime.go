@@ -42,6 +42,8 @@ func translated(err error) error {
 	return err
 }
 
+func (r runtime) Expect() { r.sup.Expect() }
+
 func (r runtime) Create(ctx context.Context, run containers.RunSpec) (containers.Process, error) {
 	p, err := r.sup.Create(ctx, protocol.Create{
 		ID: run.ID, Driver: run.Driver, BundleDir: run.BundleDir, Run: uint64(run.Run), Tty: run.Tty, OpenStdin: run.OpenStdin,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jobengine/engine/client/api"
 	"github.com/jobengine/engine/client/config"
+	"github.com/jobengine/engine/internal/phase"
 )
 
 // CLI runs commands. Make one with New.
@@ -58,6 +59,7 @@ func Main(args []string, opts ...Option) int {
 
 // Run runs one command line and returns the exit code; errors are printed.
 func (c *CLI) Run(ctx context.Context, args []string) int {
+	phase.Mark("client", "process begins")
 	err := c.run(ctx, args)
 	var status *StatusError
 	var signal interrupted

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/jobengine/engine/client/api"
+	"github.com/jobengine/engine/internal/phase"
 	"github.com/moby/moby/api/types/container"
 )
 
@@ -48,6 +49,7 @@ func (Containers) CmdRun(c *Cmd, args ...string) error {
 	if err != nil {
 		return runError(err)
 	}
+	phase.Mark("client", "create answered")
 	if *sigProxy {
 		defer c.forwardSignals(id)()
 	}
@@ -88,25 +90,37 @@ func (c *Cmd) runForeground(r foreground, explain func(error) error) (int, error
 	// The streams outlive the user's first interrupt: that is the container's to handle.
 	ctx, cancel := context.WithCancel(c.background())
 	defer cancel()
-	conn, err := c.attach(ctx, r)
-	if err != nil {
-		return 0, err
-	}
-	defer conn.Close()
-	copied := make(chan error, 1)
-	go func() { copied <- c.copyStreams(ctx, conn, r.streams(c)) }()
-
 	condition := container.WaitConditionNextExit
 	if r.removed {
 		condition = container.WaitConditionRemoved
 	}
+	// Both must be open before the start; neither has to wait for the other.
+	var ended <-chan waitResult
+	var waitErr error
+	opened := make(chan struct{})
+	go func() {
+		defer close(opened)
+		ended, waitErr = c.openWait(ctx, r.id, condition)
+	}()
+	conn, err := c.attach(ctx, r)
+	if err != nil {
+		return 0, err
+	}
+	phase.Mark("client", "attached")
+	defer conn.Close()
+	copied := make(chan error, 1)
+	go func() { copied <- c.copyStreams(ctx, conn, r.streams(c)) }()
+
 	path := "/containers/" + r.id
-	ended, err := c.openWait(ctx, r.id, condition)
+	<-opened
+	err = waitErr
+	phase.Mark("client", "wait opened")
 	if err == nil {
 		if err = c.API().Post(ctx, path+"/start", nil, nil, nil); err != nil && r.removed {
 			<-ended
 		}
 	}
+	phase.Mark("client", "start answered")
 	if err != nil {
 		cancel()
 		<-copied // the terminal is itself again
@@ -123,6 +137,7 @@ func (c *Cmd) runForeground(r foreground, explain func(error) error) (int, error
 		if err != nil {
 			return 0, err
 		}
+		defer phase.Mark("client", "end told")
 		return c.exitCode(<-ended), nil
 	case result := <-ended:
 		// Output may still be under way; without any there is only the input to stop.

@@ -26,6 +26,7 @@ type Container struct {
 	lastKey int
 	kept    int           // AutoRemove is put off while it is above 0
 	held    int           // readers of the log; its folder stays while it is above 0
+	freed   bool          // the runtime holds nothing of it since its last run ended
 	orphan  bool          // the container is gone, the last reader removes the folder
 	pause   time.Duration // before the last restart by policy
 }
@@ -226,6 +227,19 @@ func (ct *Container) setProc(p *Proc) {
 	for _, f := range waiting {
 		f(p)
 	}
+}
+
+// setFreed notes whether the runtime holds something of the container.
+func (ct *Container) setFreed(freed bool) {
+	ct.mu.Lock()
+	defer ct.mu.Unlock()
+	ct.freed = freed
+}
+
+func (ct *Container) isFreed() bool {
+	ct.mu.Lock()
+	defer ct.mu.Unlock()
+	return ct.freed
 }
 
 // endProc ends the run.

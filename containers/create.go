@@ -20,6 +20,7 @@ import (
 	"github.com/jobengine/engine/internal/durable"
 	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/internal/names"
+	"github.com/jobengine/engine/internal/phase"
 	"github.com/jobengine/engine/jobs"
 )
 
@@ -30,10 +31,12 @@ func (c *Containers) create(ctx context.Context, _ *engine.Job, in jobs.CreateIn
 	if in.Config == nil {
 		return none, errs.Invalid("Config cannot be empty in order to create a container")
 	}
+	c.runtime.Expect() // a start mostly follows at once
 	s, img, warnings, err := c.plan(ctx, in)
 	if err != nil {
 		return none, err
 	}
+	phase.Mark("daemon", "create checked")
 	if s.Name, err = c.reserve(s.ID, in.Name, s.ImageID); err != nil {
 		return none, err
 	}
@@ -165,6 +168,7 @@ func (c *Containers) build(ctx context.Context, s *Snapshot) (_ *Container, err 
 	if err := c.createLayer(ctx, s, parent); err != nil {
 		return nil, err
 	}
+	phase.Mark("daemon", "layer made")
 	if synced {
 		if err := graphdriver.Sync(ctx, c.graph, s.ID); err != nil {
 			return nil, err
@@ -176,6 +180,7 @@ func (c *Containers) build(ctx context.Context, s *Snapshot) (_ *Container, err 
 	if err := c.write(s, synced); err != nil {
 		return nil, err
 	}
+	phase.Mark("daemon", "record written")
 	return newContainer(s), nil
 }
 

@@ -24,6 +24,12 @@ var etcFiles = [...]struct {
 	{"hosts", "/etc/hosts", (*Containers).hosts},
 }
 
+// etcFilesDone is what came of writeEtc.
+type etcFilesDone struct {
+	binds []spec.Bind
+	err   error
+}
+
 // writeEtc makes the files that are not there yet and says where they go. What
 // the user binds over one of them takes its place.
 func (c *Containers) writeEtc(s *Snapshot) ([]spec.Bind, error) {

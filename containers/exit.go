@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/moby/moby/api/types/events"
+
+	"github.com/jobengine/engine/internal/phase"
 )
 
 // followExits handles what the runtime tells of ends, until it is closed. Each
@@ -56,6 +58,7 @@ func (c *Containers) handleExit(e Exit) {
 		c.runtime.Ack(e)
 		return
 	}
+	phase.Mark("daemon", "exit arrives")
 	kept := ct.isKept()
 	now := c.ended(ctx, ct, e, !c.leaving.Load())
 	unlock()
@@ -78,8 +81,15 @@ func (c *Containers) ended(ctx context.Context, ct *Container, e Exit, obey bool
 			c.log.Errorf("container %s has ended: %s: %v", ct.id, doing, err)
 		}
 	}
-	trouble("free what the runtime holds", c.runtime.Delete(ctx, ct.id))
+	// Both at once: the unmount only takes the layer out of the host's view.
+	freed := make(chan error, 1)
+	go func() { freed <- c.runtime.Delete(ctx, ct.id) }()
 	trouble("unmount", c.graph.Put(ctx, ct.id))
+	phase.Mark("daemon", "layer unmounted")
+	err := <-freed
+	trouble("free what the runtime holds", err)
+	phase.Mark("daemon", "supervisor has deleted")
+	ct.setFreed(err == nil)
 	trouble("free its shared memory", c.freeShm(s))
 	ct.endProc()
 	if e.At.IsZero() {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/internal/phase"
 	"github.com/jobengine/engine/jobs"
 )
 
@@ -85,12 +86,15 @@ func (c *Containers) finishRemoval(ctx context.Context, ct *Container) error {
 	if err := c.markRemoval(ct, s); err != nil {
 		return fmt.Errorf("write down the removal: %w", err)
 	}
-	if err := c.runtime.Delete(ctx, ct.id); err != nil {
-		return fmt.Errorf("runtime: %w", err)
+	if !ct.isFreed() {
+		if err := c.runtime.Delete(ctx, ct.id); err != nil {
+			return fmt.Errorf("runtime: %w", err)
+		}
 	}
 	if err := c.graph.Remove(ctx, ct.id); err != nil {
 		return fmt.Errorf("unable to remove filesystem: %w", err)
 	}
+	phase.Mark("daemon", "layer removed")
 	// Without its record the container is no more: the next boot would remove the rest.
 	if err := c.removeRecord(ct.id, s.damaged || !s.HostConfig.AutoRemove); err != nil {
 		return fmt.Errorf("unable to remove its record: %w", err)
@@ -100,6 +104,7 @@ func (c *Containers) finishRemoval(ctx context.Context, ct *Container) error {
 			return fmt.Errorf("unable to remove its folder: %w", err)
 		}
 	}
+	phase.Mark("daemon", "files removed")
 	ct.endProc()
 	c.execs.Forget(ct.id)
 	c.index.remove(ct)

@@ -20,6 +20,7 @@ import (
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/internal/cgroupnames"
 	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/internal/phase"
 	"github.com/jobengine/engine/jobs"
 )
 
@@ -37,6 +38,7 @@ func (c *Containers) start(ctx context.Context, _ *engine.Job, in jobs.StartIn) 
 func (c *Containers) startNow(ctx context.Context, ct *Container) error {
 	// A client that goes away must not leave a container half started.
 	ctx = context.WithoutCancel(ctx)
+	c.runtime.Expect()
 	unlock, err := ct.lock(ctx)
 	if err != nil {
 		return err
@@ -72,6 +74,8 @@ func (c *Containers) startLocked(ctx context.Context, ct *Container, again bool)
 	case s.State.Running && !(again && s.State.Restarting):
 		return refusal{errs.NotModified("container %s is already running", s.Name)}
 	}
+	phase.Mark("daemon", "start arrives")
+	ct.setFreed(false)
 	r := &run{c: c, ct: ct, s: s, again: again}
 	defer func() {
 		if err != nil {
@@ -124,7 +128,8 @@ type run struct {
 	s    *Snapshot
 	undo undos
 
-	again     bool // by policy
+	again     bool                // by policy
+	etc       func() etcFilesDone // waits for it
 	rootfs    string
 	in        spec.Input
 	donors    []*donor // whose namespaces are joined
@@ -133,10 +138,19 @@ type run struct {
 	saved     <-chan error // the record of the start is on its way to the disk
 }
 
+// mountRootfs mounts the layer; beside it the files of /etc are written.
 func (r *run) mountRootfs(ctx context.Context) (err error) {
+	etc := make(chan etcFilesDone, 1)
+	go func() {
+		binds, err := r.c.writeEtc(r.s)
+		etc <- etcFilesDone{binds, err}
+	}()
+	r.etc = func() etcFilesDone { done := <-etc; etc <- done; return done }
+	r.undo.add(func() error { r.etc(); return nil }) // nobody writes any more when the start has failed
 	if r.rootfs, err = r.c.graph.Get(ctx, r.s.ID); err != nil {
 		return fmt.Errorf("mount the layer of %s: %w", r.s.Name, err)
 	}
+	phase.Mark("daemon", "layer mounted")
 	r.undo.add(func() error { return r.c.graph.Put(ctx, r.s.ID) })
 	return nil
 }
@@ -175,14 +189,15 @@ func (r *run) prepare(context.Context) (err error) {
 			return err
 		}
 	}
-	etc, err := r.c.writeEtc(s)
-	if err != nil {
-		return err
+	etc := r.etc()
+	phase.Mark("daemon", "etc written")
+	if etc.err != nil {
+		return etc.err
 	}
 	if err := r.binds(); err != nil {
 		return err
 	}
-	r.in.Binds = append(r.in.Binds, etc...)
+	r.in.Binds = append(r.in.Binds, etc.binds...)
 	if hc.Privileged {
 		r.in.Devices, err = spec.AllDevices()
 	} else {
@@ -258,6 +273,7 @@ func (r *run) writeBundle(context.Context) error {
 	if err != nil {
 		return err
 	}
+	phase.Mark("daemon", "spec made")
 	dir := r.c.bundle(r.s.ID)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -312,10 +328,15 @@ func (r *run) createProcess(ctx context.Context) error {
 	if !known { // it was, when the container was created
 		return errs.Invalid("Unknown runtime specified %s", r.s.HostConfig.Runtime)
 	}
+	phase.Mark("daemon", "supervisor asked")
+	exitFile := r.c.exitPath(r.s.ID)
+	if r.s.HostConfig.AutoRemove {
+		exitFile = "" // a reboot removes the container, so the exec root is enough
+	}
 	p, err := r.c.runtime.Create(ctx, RunSpec{
 		ID: r.s.ID, Driver: driver, BundleDir: r.c.bundle(r.s.ID), Run: r.s.Runs + 1,
 		Tty: r.s.Config.Tty, OpenStdin: r.s.Config.OpenStdin, Log: logging,
-		ExitFile: r.c.exitPath(r.s.ID), Durable: !r.s.HostConfig.AutoRemove,
+		ExitFile: exitFile, Durable: exitFile != "",
 	})
 	if err != nil {
 		if gone := r.joined(); gone != nil {
@@ -323,6 +344,7 @@ func (r *run) createProcess(ctx context.Context) error {
 		}
 		return runtimeError(err)
 	}
+	phase.Mark("daemon", "supervisor answered")
 	r.undo.add(func() error { return r.c.runtime.Delete(ctx, r.s.ID) })
 	if err := r.joined(); err != nil {
 		return err
@@ -359,9 +381,11 @@ func (r *run) announce(context.Context) error {
 // release lets the program run. The record of the start is on the disk when it
 // returns.
 func (r *run) release(ctx context.Context) error {
+	phase.Mark("daemon", "clients attached")
 	if err := r.c.runtime.Start(ctx, r.s.ID); err != nil {
 		return runtimeError(err)
 	}
+	phase.Mark("daemon", "release answered")
 	if err := <-r.saved; err != nil {
 		// The program runs: that its start is not written down is no reason to kill it.
 		r.c.log.Errorf("container %s: record of the start: %v", r.s.ID, err)

@@ -405,6 +405,8 @@ func (s *standIn) Pause(_ context.Context, id string) error {
 	return nil
 }
 
+func (s *standIn) Expect() {}
+
 func (s *standIn) Resume(_ context.Context, id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/internal/phase"
 	"github.com/jobengine/engine/jobs"
 )
 
@@ -36,6 +37,7 @@ func (s *Server) getContainers(w *response, r *request) error {
 }
 
 func (s *Server) postContainerCreate(w *response, r *request) error {
+	phase.Mark("daemon", "create arrives")
 	in, warnings, err := decodeCreate(w, r)
 	if err != nil {
 		return err

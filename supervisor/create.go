@@ -14,6 +14,7 @@ import (
 
 	"github.com/jobengine/engine/execdriver"
 	"github.com/jobengine/engine/internal/console"
+	"github.com/jobengine/engine/internal/phase"
 	"github.com/jobengine/engine/internal/pidfd"
 	"github.com/jobengine/engine/supervisor/protocol"
 )
@@ -93,6 +94,7 @@ func answerWith(body any, files []*os.File) (reply, error) {
 }
 
 func (c *container) create(q protocol.Create) (err error) {
+	phase.Mark("supervisor", "create arrives")
 	bundle, err := readBundle(q.BundleDir)
 	if err != nil {
 		return err
@@ -126,11 +128,13 @@ func (c *container) create(q protocol.Create) (err error) {
 	}
 	undo = append(undo, c.output.close)
 
+	phase.Mark("supervisor", "pipes and log made")
 	ctx := context.Background()
 	process, err := c.driver.Create(ctx, q.ID, bundle, p.child)
 	if err != nil {
 		return err
 	}
+	phase.Mark("supervisor", "driver has created")
 	undo = append(undo, func() {
 		_ = c.driver.Delete(ctx, q.ID)
 		pidfd.Reap(process.PidFD)
@@ -153,6 +157,7 @@ func (c *container) create(q protocol.Create) (err error) {
 	c.state, c.pidfd, c.tty, c.stdin = st, process.PidFD, p.tty, p.stdin
 	c.mu.Unlock()
 	c.output.begin(p.sources(), q.Tty)
+	phase.Mark("supervisor", "state saved")
 	done = true
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/phase"
 	"github.com/jobengine/engine/internal/pidfd"
 	"github.com/jobengine/engine/supervisor/protocol"
 )
@@ -28,9 +29,11 @@ func (s *supervisor) awaitEnd(c *container) {
 	f, st := c.pidfd, c.state
 	c.mu.Unlock()
 	exit := awaitProcess(f, st.Process)
+	phase.Mark("supervisor", "process ended")
 	exit.Container = c.id
 	s.record(c, st, f, &exit)
 	s.finish(c, exit)
+	phase.Mark("supervisor", "output complete, exit told")
 }
 
 // record puts an exit on disk and reaps the process. An upgrade comes before or after.
@@ -47,6 +50,7 @@ func (s *supervisor) record(c *container, st state, f *os.File, exit *protocol.E
 	}
 	c.saveExit(st.Create, *exit)
 	pidfd.Reap(f)
+	phase.Mark("supervisor", "exit recorded")
 }
 
 // awaitProcess waits for a process and describes its end. It is not reaped yet.

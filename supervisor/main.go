@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/phase"
 	"github.com/jobengine/engine/supervisor/protocol"
 )
 
@@ -53,6 +54,10 @@ func run(args []string, drivers Drivers) error {
 		return err
 	}
 	logrus.SetLevel(l)
+	if phase.On() {
+		logrus.SetLevel(logrus.DebugLevel)
+		logrus.AddHook(stages{})
+	}
 	root, err := filepath.Abs(*execRoot)
 	if err != nil {
 		return err
@@ -97,6 +102,17 @@ func run(args []string, drivers Drivers) error {
 	s.build, s.level, s.lock, s.socket, s.signals = *build, *level, lock, listener, signals
 	s.adoptAll(h)
 	return s.serve(listener, signals.terminate)
+}
+
+// stages makes a mark of each message that libcontainer sends from inside a
+// container that is being made.
+type stages struct{}
+
+func (stages) Levels() []logrus.Level { return []logrus.Level{logrus.DebugLevel, logrus.InfoLevel} }
+
+func (stages) Fire(e *logrus.Entry) error {
+	phase.Mark("init", e.Message)
+	return nil
 }
 
 // signals makes the supervisor outlive the signals of a terminal. They are

@@ -82,6 +82,11 @@ func (s *supervisor) session(c *net.UnixConn) {
 		if err != nil {
 			return
 		}
+		if m.Op == protocol.OpExpect {
+			protocol.CloseAll(files)
+			s.warmer.warm()
+			continue
+		}
 		go n.handle(m, files)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/phase"
 	"github.com/jobengine/engine/supervisor/protocol"
 )
 
@@ -32,6 +33,7 @@ func (s *supervisor) start(q protocol.Start) (reply, error) {
 	}
 	// Written before, as the process may be gone right after. A predecessor may have
 	// come so far and died; then the driver's Start finds a running container.
+	phase.Mark("supervisor", "start arrives")
 	st.Started, st.StartOp = true, q.Op
 	if err := st.save(c.dir); err != nil {
 		return reply{}, err
@@ -42,5 +44,6 @@ func (s *supervisor) start(q protocol.Start) (reply, error) {
 	c.mu.Lock()
 	c.state, c.released = st, true
 	c.mu.Unlock()
+	phase.Mark("supervisor", "released")
 	return reply{}, nil
 }

@@ -38,6 +38,9 @@ var (
 // but the bundle. Delete kills what is left, removes the bundle, and is no
 // error for what is not there.
 type Lifecycle interface {
+	// Expect says that a Create is likely to come soon: what it would have to
+	// wait for begins now. It returns at once, and nothing has to follow.
+	Expect()
 	Create(ctx context.Context, run RunSpec) (Process, error)
 	Start(ctx context.Context, id string) error
 	Signal(ctx context.Context, id string, sig syscall.Signal) error

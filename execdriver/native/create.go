@@ -17,6 +17,7 @@ import (
 
 	"github.com/jobengine/engine/execdriver"
 	"github.com/jobengine/engine/internal/cgroupnames"
+	"github.com/jobengine/engine/internal/phase"
 	"github.com/jobengine/engine/internal/rlimit"
 )
 
@@ -38,6 +39,7 @@ func (d *Driver) Create(_ context.Context, id string, b execdriver.Bundle, stdio
 	if err := d.beginHalf(id, config.Cgroups); err != nil {
 		return none, err
 	}
+	phase.Mark("native", "spec converted")
 	c, err := libcontainer.Create(d.stateDir, id, config)
 	if err != nil {
 		d.endHalf(id)
@@ -55,10 +57,12 @@ func (d *Driver) Create(_ context.Context, id string, b execdriver.Bundle, stdio
 		return none, err
 	}
 	p.Init = true
+	phase.Mark("native", "libcontainer has created")
 	if err := c.Start(p); err != nil {
 		undo()
 		return none, classify(err)
 	}
+	phase.Mark("native", "libcontainer has started")
 	r, err := d.saveRecord(id, c)
 	if err == nil {
 		var fd *os.File
@@ -156,6 +160,9 @@ func process(p *specs.Process, stdio execdriver.Stdio) (*libcontainer.Process, e
 		Scheduler:       p.Scheduler,
 		IOPriority:      p.IOPriority,
 		LogLevel:        "3", // warnings of the init stage go to our log
+	}
+	if phase.On() {
+		lp.LogLevel = "5" // debug: each of its steps
 	}
 	for _, gid := range p.User.AdditionalGids {
 		lp.AdditionalGroups = append(lp.AdditionalGroups, int(gid))

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/runc/libcontainer"
 
 	"github.com/jobengine/engine/execdriver"
@@ -21,6 +22,9 @@ func (d *Driver) Delete(_ context.Context, id string) error {
 	delete(d.created, id)
 	d.mu.Unlock()
 	if c == nil {
+		if done, err := d.deletePlain(id); done {
+			return err
+		}
 		var err error
 		c, err = d.load(id)
 		if errors.Is(err, execdriver.ErrNotFound) {
@@ -40,6 +44,24 @@ func (d *Driver) Delete(_ context.Context, id string) error {
 		return fmt.Errorf("free container %s: %w", id, err)
 	}
 	return d.removeHalf(id)
+}
+
+// deletePlain removes a container that has ended and has nothing but folders. It
+// does what libcontainer's Destroy would do, without its state.
+func (d *Driver) deletePlain(id string) (done bool, err error) {
+	r, err := d.record(id)
+	if err != nil || len(r.Cgroups) == 0 || r.Alive() {
+		return false, nil
+	}
+	for _, path := range r.Cgroups {
+		if err := settle(func() error { return cgroups.RemovePath(path) }); err != nil {
+			return true, fmt.Errorf("free container %s: %w", id, err)
+		}
+	}
+	if err := os.RemoveAll(d.dir(id)); err != nil {
+		return true, err
+	}
+	return true, d.removeHalf(id)
 }
 
 // kill ends the first process and, where it is alone in its pid namespace, all others.

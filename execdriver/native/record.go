@@ -3,8 +3,10 @@ package native
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/opencontainers/runc/libcontainer"
 	"github.com/opencontainers/runc/libcontainer/configs"
@@ -21,6 +23,11 @@ type record struct {
 	// Cgroup folders; on cgroup v2 both are the one folder.
 	MemoryCgroup  string `json:",omitempty"`
 	FreezerCgroup string `json:",omitempty"`
+	// Cgroups are all of its cgroup folders, if removing them is all there is to
+	// be done for its end, so that Delete need not read libcontainer's state, which
+	// has the whole configuration in it. Nil says that there is more: hooks, a
+	// pid namespace that others are in, a group of Intel's RDT.
+	Cgroups []string `json:",omitempty"`
 }
 
 const recordName = "engine.json"
@@ -35,6 +42,9 @@ func (d *Driver) saveRecord(id string, c *libcontainer.Container) (record, error
 		SharedPID:     !state.Config.Namespaces.IsPrivate(configs.NEWPID),
 		MemoryCgroup:  cgroupOf(state.CgroupPaths, "memory"),
 		FreezerCgroup: cgroupOf(state.CgroupPaths, "freezer"),
+	}
+	if !r.SharedPID && len(state.Config.Hooks) == 0 && state.Config.IntelRdt == nil && !state.Config.Cgroups.Systemd {
+		r.Cgroups = slices.Compact(slices.Sorted(maps.Values(state.CgroupPaths)))
 	}
 	text, err := json.Marshal(r)
 	if err != nil {

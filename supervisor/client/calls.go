@@ -27,6 +27,19 @@ type Stdio struct {
 	Stdin, Stdout, Stderr *os.File
 }
 
+// Expect says that a Create is likely to follow soon. It waits for nothing, and
+// if there is no supervisor just now, or an old one that knows no such message,
+// nothing is lost.
+func (c *Client) Expect() {
+	c.mu.Lock()
+	l := c.link
+	c.mu.Unlock()
+	if l != nil {
+		// A packet this small waits only if the supervisor has stopped reading.
+		go func() { _ = l.conn.Send(protocol.Message{Op: protocol.OpExpect}) }()
+	}
+}
+
 // Create makes a container whose first process waits for Start. After an error
 // nothing of it is left, except the bundle.
 func (c *Client) Create(ctx context.Context, q protocol.Create) (Started, error) {

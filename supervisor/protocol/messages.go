@@ -22,6 +22,7 @@ const (
 	OpHello      = "hello"       // Hello → HelloReply
 	OpCreate     = "create"      // Create → Process + pidfd [+ pty master]
 	OpStart      = "start"       // Start
+	OpExpect     = "expect"      // a create is likely to come soon; not answered
 	OpSignal     = "signal"      // Signal
 	OpExec       = "exec"        // Exec + stdio → Process + pidfd [+ pty master]
 	OpPause      = "pause"       // Target

@@ -32,6 +32,7 @@ type Daemon struct {
 	KeepPidFile  bool // Start leaves the file of a daemon that was killed where it is
 
 	flags []string
+	env   []string
 	cmd   *exec.Cmd
 	done  chan struct{}
 }
@@ -43,6 +44,10 @@ type Options struct {
 	Dir string
 	// Flags are added to the command line.
 	Flags []string
+	// Env is added to its environment.
+	Env []string
+	// ExecRoot, when not empty, lies outside Dir: on a tmpfs, as /run does.
+	ExecRoot string
 }
 
 // StartEngine starts the engine under test and waits until it answers.
@@ -91,6 +96,10 @@ func newDaemon(o Options, socket, cgroup string) (*Daemon, error) {
 		LogFile:      filepath.Join(dir, "log"),
 		TmpDir:       filepath.Join(dir, "tmp"),
 		CgroupParent: cgroup + "-" + strings.ReplaceAll(strings.Trim(dir, "/"), "/", "-"),
+		env:          o.Env,
+	}
+	if o.ExecRoot != "" {
+		d.ExecRoot = o.ExecRoot
 	}
 	return d, os.MkdirAll(d.TmpDir, 0o700)
 }
@@ -108,7 +117,7 @@ func (d *Daemon) Start() error {
 		os.Remove(d.PidFile)
 	}
 	cmd := exec.Command(d.flags[0], d.flags[1:]...)
-	cmd.Env = append(CleanEnv(), "TMPDIR="+d.TmpDir, leak.Mark(d.Dir))
+	cmd.Env = append(append(CleanEnv(), "TMPDIR="+d.TmpDir, leak.Mark(d.Dir)), d.env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
