@@ -113,6 +113,7 @@ type reply struct {
 
 func (n *session) handle(m protocol.Message, files []*os.File) {
 	defer protocol.CloseAll(files)
+	defer n.s.quiet.Touch()
 	var r reply
 	err := guard(m.Op, func() (err error) {
 		r, err = n.operate(m, files)

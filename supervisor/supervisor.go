@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/quiet"
 	"github.com/jobengine/engine/supervisor/protocol"
 )
 
@@ -29,6 +30,7 @@ type supervisor struct {
 	// each costs a dozen short processes and a copy of the spec.
 	starts chan struct{}
 	warmer *warmer
+	quiet  *quiet.After // frees what starts leave to the garbage collector
 
 	mu         sync.Mutex
 	containers map[string]*container
@@ -47,6 +49,7 @@ func newSupervisor(root string, kinds Drivers) (*supervisor, error) {
 		epoch:      uint64(time.Now().UnixNano()),
 		starts:     make(chan struct{}, 8),
 		warmer:     newWarmer(),
+		quiet:      quiet.Memory(2 * time.Second),
 		containers: map[string]*container{},
 		idle:       make(chan struct{}, 1),
 		gate:       newGate(),
