@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"gotest.tools/v3/assert"
@@ -19,7 +20,10 @@ func TestRunMissesNothing(t *testing.T) {
 	assert.Equal(t, code, 7)
 	assert.Equal(t, out, "out:")
 	assert.Equal(t, errs, "WARNING: mind the gap\nerr")
-	assert.DeepEqual(t, s.log(), []string{
+	log := s.log()
+	assert.Equal(t, len(log), 4)
+	slices.Sort(log[1:3]) // these two at once
+	assert.DeepEqual(t, log, []string{
 		"POST /containers/create",
 		"POST /containers/c1/attach?stderr=1&stdout=1&stream=1",
 		"POST /containers/c1/wait?condition=removed",
@@ -33,7 +37,7 @@ func TestRunSendsItsInputAndTheEndOfIt(t *testing.T) {
 	code, out, _ := s.runIn("hello", New(), "run", "-i", "busybox")
 	assert.Equal(t, code, 0)
 	assert.Equal(t, out, "out:hello")
-	assert.Equal(t, s.log()[2], "POST /containers/c1/wait?condition=next-exit")
+	assert.Assert(t, slices.Contains(s.log()[1:3], "POST /containers/c1/wait?condition=next-exit"), "%v", s.log())
 }
 
 func TestRunDetachedPrintsTheID(t *testing.T) {
