@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 
 	"github.com/jobengine/engine/containers/shm"
@@ -95,6 +96,9 @@ func (r *run) join() error {
 	hc := r.s.HostConfig
 	if hc.PidMode.IsContainer() {
 		d, err := r.donor(hc.PidMode.Container(), notRunning)
+		if errdefs.IsNotFound(err) {
+			return errs.NotFound("cannot join PID of a non running container: %s: %w", hc.PidMode.Container(), err)
+		}
 		if err != nil {
 			return err
 		}
@@ -104,6 +108,9 @@ func (r *run) join() error {
 		d, err := r.donor(hc.IpcMode.Container(), func(id string) error {
 			return errs.Conflict("can't join IPC of container %s: container %s is not running", id, id)
 		})
+		if errdefs.IsNotFound(err) {
+			return errs.NotFound("can't join IPC of container %s: %w", hc.IpcMode.Container(), err)
+		}
 		if err != nil {
 			return err
 		}

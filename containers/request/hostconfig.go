@@ -48,9 +48,9 @@ func checkModes(cfg *container.Config, hc *container.HostConfig) error {
 	switch {
 	case !hc.CgroupnsMode.Valid():
 		return errs.Invalid("invalid cgroup namespace mode: %v", hc.CgroupnsMode)
-	case !hc.IpcMode.Valid():
+	case !hc.IpcMode.Valid() || hc.IpcMode.IsContainer() && hc.IpcMode.Container() == "":
 		return errs.Invalid("invalid IPC mode: %v", hc.IpcMode)
-	case !hc.PidMode.Valid():
+	case !hc.PidMode.Valid() || hc.PidMode.IsContainer() && hc.PidMode.Container() == "":
 		return errs.Invalid("invalid PID mode: %v", hc.PidMode)
 	case !hc.UTSMode.Valid():
 		return errs.Invalid("invalid UTS mode: %v", hc.UTSMode)

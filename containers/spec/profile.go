@@ -23,6 +23,9 @@ func CheckProfile(profile string) error {
 	if err := json.Unmarshal([]byte(profile), &p); err != nil {
 		return errs.Invalid("Decoding seccomp profile failed: %v", err)
 	}
+	if slices.Contains(p.Syscalls, nil) { // which would be followed
+		return errs.Invalid("invalid seccomp profile: a rule is null")
+	}
 	if _, err := seccomp.LoadProfile(profile, &specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{}}}); err != nil {
 		return errs.Invalid("%v", err)
 	}
@@ -43,9 +46,6 @@ func CheckProfile(profile string) error {
 		}
 	}
 	for _, call := range p.Syscalls {
-		if call == nil {
-			return errs.Invalid("invalid seccomp profile: a rule is null")
-		}
 		if err := checkRule(call, &p); err != nil {
 			return err
 		}
