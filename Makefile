@@ -14,7 +14,7 @@ FUZZTIME ?= 10s
 PREFIX   ?= /usr/local
 ROUNDS   ?= 15
 
-.PHONY: help build sealed test unit system check fuzz bench parity demo test-v2 install clean deps deps-test
+.PHONY: help build sealed test unit system torture check fuzz bench parity demo test-v2 install clean deps deps-test
 
 ## help: this list
 help:
@@ -47,6 +47,11 @@ system: deps-test bin/engine
 	@echo "test: the real binary, with the leak check around it"
 	@$(GO) build -o bin/leakcheck ./test/leakcheck
 	@bin/leakcheck $(GO) test -tags system -count=1 -timeout 20m ./test/
+
+## torture: the tests that kill, drop and repeat, at full length (hours); TORTURE_ROUNDS, TORTURE_SEED, TORTURE_RUN
+torture: deps-test bin/engine
+	TORTURE=1 TORTURE_ROUNDS=$${TORTURE_ROUNDS:-200} $(GO) test -tags system -count=1 -timeout 4h -v \
+		-run "$${TORTURE_RUN:-Torture|Kills|Soak|Idle}" ./test/
 
 ## parity: the same commands against Debian's dockerd and against bin/engine, compared
 parity: deps-test bin/engine

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -25,6 +26,9 @@ func (d *Driver) Signal(ctx context.Context, id string, sig syscall.Signal) erro
 	if !r.Alive() {
 		return execdriver.ErrNotRunning
 	}
+	if sig != unix.SIGKILL {
+		awaitProgram(r.Pid)
+	}
 	if err := pidfd.SignalTo(r.Process, sig); errors.Is(err, os.ErrProcessDone) {
 		return execdriver.ErrNotRunning
 	} else if err != nil {
@@ -34,6 +38,22 @@ func (d *Driver) Signal(ctx context.Context, id string, sig syscall.Signal) erro
 		return d.Resume(ctx, id)
 	}
 	return nil
+}
+
+// stagePatience bounds how long a process can be taken for libcontainer's.
+const stagePatience = 200 * time.Millisecond
+
+// awaitProgram waits until a process that Start has just released has become the
+// user's program. Before, for a millisecond, a signal would end libcontainer's
+// own stage, with an exit code that is not the program's.
+func awaitProgram(pid int) {
+	for deadline := time.Now().Add(stagePatience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		// The name that libcontainer gives its stages.
+		comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		if err != nil || !strings.HasPrefix(string(comm), "runc:[") {
+			return
+		}
+	}
 }
 
 // KillAll implements execdriver.Killer.
