@@ -370,7 +370,7 @@ func TestAStoppedUnitLeavesContainersRunning(t *testing.T) {
 	})
 }
 
-func TestAKilledSupervisorLosesNoContainer(t *testing.T) {
+func TestAKilledSupervisorOfAnOldKernel(t *testing.T) {
 	known := 0
 	const rounds = 10
 	for range rounds {
