@@ -9,14 +9,19 @@ systemctl daemon-reload
 export HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin ENGINE_BIN=/usr/local/bin/engine
 echo "guest: Linux $(uname -r), systemd $(systemctl --version | sed -n '1s/systemd \([0-9]*\).*/\1/p'), $(stat -fc %T /sys/fs/cgroup) on /sys/fs/cgroup, $(nproc) cpus, $(crun --version | head -n 1), $(runc --version | head -n 1)"
 failed=0
+# run says how each top-level test went as it goes along, and all of the output if one failed.
 run() {
 	name=$1
 	shift
-	if timeout 1500 "$@" >/tmp/out 2>&1; then
+	{
+		timeout 1500 "$@" 2>&1
+		echo $? >/tmp/code
+	} | tee /tmp/out | grep --line-buffered -a -e '^--- ' -e '^ *--- FAIL'
+	if [ "$(cat /tmp/code)" = 0 ]; then
 		echo "guest: ok   $name: $(grep -c '^ *--- PASS' /tmp/out) passed, $(grep -c '^ *--- SKIP' /tmp/out) skipped"
 	else
 		echo "guest: FAIL $name"
-		grep -v '^=== ' /tmp/out | tail -n 150
+		grep -v '^=== ' /tmp/out | tail -n 200
 		failed=1
 	fi
 }

@@ -128,9 +128,10 @@ boot() {
 		-device virtio-rng-pci -serial "file:$console" -serial "file:$result" >"$work/qemu.log" 2>&1 &
 	qemu=$!
 	code=0
+	tail --pid=$qemu -n +1 -f "$result" &
 	wait $qemu || code=$?
 	qemu=
-	tr -d '\r' <"$result" | grep -av '^v2-result' || true
+	wait
 	if [ $code != 0 ] || [ "$(tr -d '\r' <"$result" | tail -n 1)" != "v2-result: PASS" ]; then
 		echo "v2: $mode: FAILED (qemu: $code) after $((SECONDS - started)) s; the end of the console:"
 		tail -n 30 "$console" "$work/qemu.log"
