@@ -35,12 +35,9 @@ func (s *System) warnings() []string {
 	add(!hostinfo.SeccompBuilt, "No seccomp support: this build (without the tag seccomp) runs containers without a system call filter")
 	add(hostinfo.SeccompBuilt && !s.host.Seccomp, "No seccomp support: the kernel cannot filter system calls")
 	cg := s.host.Cgroup
-	add(!cg.Memory, "No memory limit support")
-	add(cg.Memory && !cg.Swap, "No swap limit support")
-	add(!cg.CPUShares, "No cpu shares support")
-	add(!cg.CPUQuota, "No cpu cfs quota support")
-	add(!cg.CPUSet, "No cpuset support")
-	add(!cg.Pids, "No pids limit support")
+	for _, text := range cg.Missing() {
+		add(true, text)
+	}
 	add(!s.host.AppArmor && !s.host.SELinux, "No AppArmor and no SELinux support")
 	add(s.host.AppArmor, "AppArmor is there and not used: this version loads no profile for containers")
 	add(s.host.SELinux, "SELinux is there and not used: this version does not label containers")
