@@ -11,7 +11,8 @@ func Rows() []Row {
 	rows = append(rows, treeRows()...)
 	rows = append(rows, applyRows()...)
 	rows = append(rows, diffRows()...)
-	return append(rows, restartRows()...)
+	rows = append(rows, restartRows()...)
+	return append(rows, remapRows()...)
 }
 
 func kindName(k graphdriver.ChangeKind) string {

@@ -27,7 +27,7 @@ const (
 )
 
 // Driver is the overlay2 driver. Its methods beyond graphdriver.Driver are
-// Capabilities, List, OwnFiles and Sync.
+// Capabilities, List, OwnFiles, Sync and those of graphdriver.Remapper.
 type Driver struct {
 	home   string
 	host   host
@@ -36,6 +36,8 @@ type Driver struct {
 	mu     sync.Mutex     // guards the maps, never held across the disk
 	layers map[string]record
 	users  map[string]int // Gets without a Put
+
+	remapped map[string]string // layers that GetRemapped shows, and where
 }
 
 var (
@@ -63,7 +65,7 @@ func New(o graphdriver.Options) (graphdriver.Driver, error) {
 	if home, err = filepath.EvalSymlinks(home); err != nil {
 		return nil, err
 	}
-	d := &Driver{home: home, layers: map[string]record{}, users: map[string]int{}}
+	d := &Driver{home: home, layers: map[string]record{}, users: map[string]int{}, remapped: map[string]string{}}
 	if d.host, err = probe(home); err != nil {
 		return nil, err
 	}
@@ -220,9 +222,16 @@ func (d *Driver) Remove(_ context.Context, id string) error {
 	}
 	defer d.turns.take(id)()
 	d.mu.Lock()
+	elsewhere := d.remapped[id]
 	delete(d.users, id)
 	delete(d.layers, id)
+	delete(d.remapped, id)
 	d.mu.Unlock()
+	if elsewhere != "" {
+		if err := unmount(elsewhere); err != nil {
+			return err
+		}
+	}
 	if err := unmount(d.merged(id)); err != nil {
 		return err
 	}

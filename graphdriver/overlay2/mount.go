@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/jobengine/engine/graphdriver"
 	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/internal/rmtree"
 )
@@ -30,9 +31,16 @@ func (d *Driver) Get(ctx context.Context, id string) (string, error) {
 	if inUse {
 		d.users[id]++
 	}
+	_, remapped := d.remapped[id]
 	d.mu.Unlock()
 	if inUse {
 		return dir, nil
+	}
+	if r.ReadWrite && !remapped && isReadOnly(dir) {
+		// A former process read what was remapped then.
+		if err := unmount(dir); err != nil {
+			return "", err
+		}
 	}
 	if r.Parent != "" && !isMountpoint(dir) {
 		if err := ctx.Err(); err != nil {
@@ -69,30 +77,39 @@ func (d *Driver) Put(_ context.Context, id string) error {
 }
 
 func (d *Driver) mount(id string, r record) error {
-	lowers, err := d.chain(r.Parent)
+	d.mu.Lock()
+	_, remapped := d.remapped[id]
+	d.mu.Unlock()
+	o, err := d.overlayOf(id, r)
 	if err != nil {
 		return err
+	}
+	if remapped {
+		// There must not be two that write to one folder.
+		o.lowers, o.upper, o.work = append([]string{o.upper}, o.lowers...), "", ""
+	}
+	return o.mount(d.home, d.host)
+}
+
+// overlayOf says how a layer is mounted, at merged unless told otherwise.
+func (d *Driver) overlayOf(id string, r record) (overlay, error) {
+	lowers, err := d.chain(r.Parent)
+	if err != nil {
+		return overlay{}, err
 	}
 	o := overlay{lowers: lowers, target: d.merged(id)}
 	if r.ReadWrite {
 		o.upper, o.work, o.volatile = d.diff(id), d.work(id), r.Volatile
-		if r.Volatile {
-			// overlayfs refuses a folder that was mounted so before, lest it is
-			// used after a power cut. The container's owner has decided that.
-			if err := rmtree.Path(filepath.Join(o.work, "work", "incompat")); err != nil {
-				return err
-			}
-		}
 	} else {
 		o.lowers = append([]string{d.diff(id)}, lowers...)
 		if err := d.inheritRoot(id, r); err != nil {
-			return err
+			return overlay{}, err
 		}
 	}
 	if len(o.lowers) > maxLowers {
-		return errs.Invalid("more than %d layers above one another", maxLowers)
+		return overlay{}, errs.Invalid("more than %d layers above one another", maxLowers)
 	}
-	return o.mount(d.home, d.host)
+	return o, nil
 }
 
 // overlay is one mount to be made.
@@ -101,6 +118,7 @@ type overlay struct {
 	upper, work string   // "" for a read-only mount
 	volatile    bool
 	target      string
+	ids         graphdriver.IDMap // whose ids files belong to; zero for those on the disk
 }
 
 // options are those that keep a layer's files independent of its parents: no
@@ -110,17 +128,27 @@ func (o overlay) options(h host) [][2]string {
 	if h.nullUUID {
 		list = append(list, [2]string{"uuid", "null"})
 	}
-	if o.volatile {
+	if o.volatile && o.upper != "" {
 		list = append(list, [2]string{"volatile", ""})
 	}
 	return list
 }
 
 func (o overlay) mount(home string, h host) error {
+	if o.volatile && o.upper != "" {
+		// overlayfs refuses a folder that was mounted so before, lest it is
+		// used after a power cut. The container's owner has decided that.
+		if err := rmtree.Path(filepath.Join(o.work, "work", "incompat")); err != nil {
+			return err
+		}
+	}
 	var err error
-	if h.manyLowers {
+	switch {
+	case !o.ids.IsZero():
+		err = o.mountRemapped(home, h)
+	case h.manyLowers:
 		err = o.mountByParts(home, h)
-	} else {
+	default:
 		err = o.mountByString(home, h)
 	}
 	if err != nil {
@@ -140,11 +168,6 @@ const maxValue = 255
 
 // mountByParts gives the kernel one lower folder at a time (since Linux 6.5).
 func (o overlay) mountByParts(home string, h host) error {
-	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
-	if err != nil {
-		return fmt.Errorf("fsopen overlay: %w", err)
-	}
-	defer unix.Close(fs)
 	short := func(path string) string { return path }
 	if len(home)+200 > maxValue {
 		// Through a descriptor of home, names are short wherever it lies.
@@ -153,51 +176,61 @@ func (o overlay) mountByParts(home string, h host) error {
 			return &os.PathError{Op: "open", Path: home, Err: err}
 		}
 		defer unix.Close(fd)
-		short = func(path string) string { return "/proc/self/fd/" + strconv.Itoa(fd) + path[len(home):] }
+		short = func(path string) string { return through(fd, home, path) }
 	}
-	set := func(key, value string) error {
-		if err := unix.FsconfigSetString(fs, key, value); err != nil {
-			return fmt.Errorf("%s=%s: %w%s", key, value, err, kernelSays(fs))
-		}
-		return nil
+	var lowers [][2]string
+	for _, lower := range o.lowers {
+		lowers = append(lowers, [2]string{"lowerdir+", short(lower)})
 	}
-	if err := set("source", "overlay"); err != nil {
+	mnt, err := o.assemble(lowers, short, h)
+	if err != nil {
 		return err
 	}
-	for _, lower := range o.lowers {
-		if err := set("lowerdir+", short(lower)); err != nil {
-			return err
-		}
+	defer unix.Close(mnt)
+	return attach(mnt, o.target)
+}
+
+// through names a path below home by way of a descriptor of home.
+func through(fd int, home, path string) string {
+	return "/proc/self/fd/" + strconv.Itoa(fd) + path[len(home):]
+}
+
+// assemble makes an overlay that is attached nowhere and gives its descriptor.
+// short makes names that fit into fsconfig(2).
+func (o overlay) assemble(lowers [][2]string, short func(string) string, h host) (mnt int, err error) {
+	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return -1, fmt.Errorf("fsopen overlay: %w", err)
 	}
+	defer unix.Close(fs)
+	options := append([][2]string{{"source", "overlay"}}, lowers...)
 	if o.upper != "" {
 		// These two are unescaped by the kernel, unlike lowerdir+.
 		escape := strings.NewReplacer(`\`, `\\`)
-		if err := set("upperdir", escape.Replace(short(o.upper))); err != nil {
-			return err
-		}
-		if err := set("workdir", escape.Replace(short(o.work))); err != nil {
-			return err
-		}
+		options = append(options, [2]string{"upperdir", escape.Replace(short(o.upper))}, [2]string{"workdir", escape.Replace(short(o.work))})
 	}
-	for _, opt := range o.options(h) {
+	for _, opt := range append(options, o.options(h)...) {
 		if opt[1] == "" {
-			if err := unix.FsconfigSetFlag(fs, opt[0]); err != nil {
-				return fmt.Errorf("%s: %w%s", opt[0], err, kernelSays(fs))
-			}
-		} else if err := set(opt[0], opt[1]); err != nil {
-			return err
+			err = unix.FsconfigSetFlag(fs, opt[0])
+		} else {
+			err = unix.FsconfigSetString(fs, opt[0], opt[1])
+		}
+		if err != nil {
+			return -1, fmt.Errorf("%s=%s: %w%s", opt[0], opt[1], err, kernelSays(fs))
 		}
 	}
 	if err := unix.FsconfigCreate(fs); err != nil {
-		return fmt.Errorf("create overlay: %w%s", err, kernelSays(fs))
+		return -1, fmt.Errorf("create overlay: %w%s", err, kernelSays(fs))
 	}
-	mnt, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("fsmount: %w%s", err, kernelSays(fs))
+	if mnt, err = unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0); err != nil {
+		return -1, fmt.Errorf("fsmount: %w%s", err, kernelSays(fs))
 	}
-	defer unix.Close(mnt)
-	if err := unix.MoveMount(mnt, "", unix.AT_FDCWD, o.target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		return &os.PathError{Op: "move mount to", Path: o.target, Err: err}
+	return mnt, nil
+}
+
+func attach(mnt int, target string) error {
+	if err := unix.MoveMount(mnt, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return &os.PathError{Op: "move mount to", Path: target, Err: err}
 	}
 	return nil
 }
@@ -281,4 +314,10 @@ func isMountpoint(path string) bool {
 	var st unix.Statx_t
 	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, unix.STATX_TYPE, &st)
 	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
+}
+
+// isReadOnly tells whether something is mounted at path that cannot be written to.
+func isReadOnly(path string) bool {
+	var st unix.Statfs_t
+	return isMountpoint(path) && unix.Statfs(path, &st) == nil && st.Flags&unix.ST_RDONLY != 0
 }

@@ -71,6 +71,23 @@ func TestContractWithMountOptionsInOneString(t *testing.T) {
 	})
 }
 
+// The way to map ids before Linux 6.15, and before 6.5.
+func TestContractWithLayersThatMustBeAttached(t *testing.T) {
+	inMemory(t)
+	for _, manyLowers := range []bool{true, false} {
+		t.Run(fmt.Sprintf("manyLowers=%v", manyLowers), func(t *testing.T) {
+			graphtest.Run(t, func(home string) (graphdriver.Driver, error) {
+				d, err := open(home)
+				if err == nil {
+					host := &d.(*Driver).host
+					host.attached, host.manyLowers = true, manyLowers
+				}
+				return d, err
+			})
+		})
+	}
+}
+
 func TestContractInAHomeWithAnOddName(t *testing.T) {
 	inMemory(t)
 	graphtest.Run(t, func(home string) (graphdriver.Driver, error) {

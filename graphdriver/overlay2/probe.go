@@ -19,6 +19,7 @@ type host struct {
 	manyLowers bool   // lower folders can be given one by one
 	volatile   bool
 	nullUUID   bool // overlays need no identity of their own, which costs an attribute in each upper folder
+	attached   bool // layers must lie in a mount that is attached; CanRemap finds out
 }
 
 // probe mounts a small overlay in home and uses it. On a full or read-only disk
@@ -38,7 +39,7 @@ func probe(home string) (host, error) {
 	if err := h.askKernel(home); err != nil {
 		return unsupported("the kernel has no overlayfs: %w", err)
 	}
-	err := tryMount(home, h)
+	err := tryMount(home, h, func(o overlay) error { return o.tryRemoval(h) })
 	switch {
 	case err == nil:
 		return h, nil
@@ -72,8 +73,8 @@ func hasLayers(home string) bool {
 	return err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool { return graphdriver.ValidID(e.Name()) })
 }
 
-// tryMount makes a small overlay in home, and removes a file in it.
-func tryMount(home string, h host) error {
+// tryMount makes the folders of a small overlay in home, and has it tried.
+func tryMount(home string, h host, try func(overlay) error) error {
 	tmp, err := os.MkdirTemp(home, checkPrefix)
 	if err != nil {
 		return err
@@ -87,15 +88,19 @@ func tryMount(home string, h host) error {
 	if err := os.WriteFile(filepath.Join(tmp, "lower1", "victim"), nil, 0o600); err != nil {
 		return err
 	}
-	if ok, err := givesTypes(filepath.Join(tmp, "lower1")); err != nil || !ok {
-		return errors.Join(errors.New("folders do not tell the types of what is in them (d_type)"), err)
-	}
-	o := overlay{
+	return try(overlay{
 		lowers: []string{filepath.Join(tmp, "lower1"), filepath.Join(tmp, "lower2")},
 		upper:  filepath.Join(tmp, "upper"), work: filepath.Join(tmp, "work"), target: filepath.Join(tmp, "merged"),
 		volatile: h.volatile,
+	})
+}
+
+// tryRemoval mounts the overlay and removes a file in it.
+func (o overlay) tryRemoval(h host) error {
+	if ok, err := givesTypes(o.lowers[0]); err != nil || !ok {
+		return errors.Join(errors.New("folders do not tell the types of what is in them (d_type)"), err)
 	}
-	if err := o.mount(tmp, h); err != nil {
+	if err := o.mount(filepath.Dir(o.target), h); err != nil {
 		return err
 	}
 	defer unmount(o.target)
