@@ -22,6 +22,8 @@ type Config struct {
 	LogDriver      string
 	LogOpts        map[string]string
 
+	UsernsRemap string // whose ids containers have; "" is the host's
+
 	CgroupDriver        string // set from ExecOpts
 	CgroupParent        string // "" is the cgroup driver's default
 	DefaultShmSizeBytes int64

@@ -50,6 +50,11 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 	}
 	eng.OnShutdown("graph driver "+graphName, func(context.Context) error { return graph.Cleanup() })
 
+	remap, err := remapFor(cfg, graph)
+	if err != nil {
+		return err
+	}
+
 	tidyCgroup(eng, cfg)
 	sup, err := set.openSupervisor(ctx, cfg, drivers)
 	if err != nil {
@@ -72,7 +77,7 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 
 	ctrs, err := containers.New(containers.Config{
 		Root: cfg.DataRoot, ExecRoot: cfg.ExecRoot,
-		Graph: graph, GraphDriver: graphName,
+		Graph: graph, GraphDriver: graphName, Remap: remap,
 		Images: imageSource{img}, Runtime: newRuntime(sup), Events: containerEvents{bus, img}, Logs: set.Logs.items,
 		ExecDriver: cfg.DefaultRuntime, StockDriver: cfg.ExecDriver, ExecDrivers: cfg.runtimes(set), DefaultLog: cfg.LogDriver, DefaultLogOpts: cfg.LogOpts,
 		CgroupDriver: cfg.CgroupDriver, CgroupParent: cfg.CgroupParent, StopTimeout: int(cfg.DefaultStopTimeout.Seconds()),
@@ -106,7 +111,7 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 		// none writes nothing, and so is on no list of what can be read.
 		LogDrivers: append(set.Logs.Names(), "none"),
 		APIVersion: server.MaxAPIVersion, MinAPIVersion: cfg.MinAPIVersion,
-		Labels: cfg.Labels, Debug: cfg.Debug, LiveRestore: cfg.LiveRestore,
+		Labels: cfg.Labels, Debug: cfg.Debug, LiveRestore: cfg.LiveRestore, SecurityOptions: securityOptions(remap),
 		Containers: containerCounts{ctrs}, Images: img, Graph: graph, Networks: nets, Events: bus, Runtime: execDrivers{set, cfg},
 	}).Install(eng)
 

@@ -25,6 +25,9 @@ type Config struct {
 
 	Graph       graphdriver.Driver
 	GraphDriver string // its name, for inspect
+	// Remap is whose ids containers have, unless they ask for the host's; zero for the
+	// host's. Graph is a graphdriver.Remapper then, and ExecRoot/roots is there.
+	Remap graphdriver.IDMap
 
 	Images  Images
 	Runtime Runtime
@@ -125,7 +128,7 @@ func (c *Containers) newRules() *request.Rules {
 	return &request.Rules{
 		Host: c.host.Host, HostName: c.host.name,
 		ExecDriver: c.cfg.ExecDriver, StockDriver: c.cfg.StockDriver, CgroupDriver: c.cfg.CgroupDriver, ExecDrivers: c.cfg.ExecDrivers, DefaultLog: c.cfg.DefaultLog, DefaultLogOpts: c.cfg.DefaultLogOpts,
-		ShmSizeBytes: c.cfg.ShmSizeBytes, Defaults: c.cfg.Defaults, AppArmor: c.host.facts.AppArmor, CheckLog: c.checkLog,
+		ShmSizeBytes: c.cfg.ShmSizeBytes, Defaults: c.cfg.Defaults, AppArmor: c.host.facts.AppArmor, CheckLog: c.checkLog, Remapped: !c.cfg.Remap.IsZero(),
 	}
 }
 

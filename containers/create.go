@@ -189,7 +189,7 @@ func (c *Containers) build(ctx context.Context, s *Snapshot) (_ *Container, err 
 func (c *Containers) unbuild(ctx context.Context, id string, cause error) error {
 	for _, step := range []func() error{
 		func() error { return durable.Remove(c.fsys, c.recordPath(id)) },
-		func() error { return c.graph.Remove(ctx, id) },
+		func() error { return c.removeLayer(ctx, id) },
 		func() error { return c.removeFiles(id) },
 	} {
 		if err := step(); err != nil && !isNotExist(err) {

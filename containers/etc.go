@@ -8,8 +8,11 @@ import (
 	"os"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/jobengine/engine/containers/request"
 	"github.com/jobengine/engine/containers/spec"
+	"github.com/jobengine/engine/graphdriver"
 )
 
 // The files of a container's /etc that the engine writes. They lie in the
@@ -31,9 +34,13 @@ type etcFilesDone struct {
 }
 
 // writeEtc makes the files that are not there yet and says where they go. What
-// the user binds over one of them takes its place.
-func (c *Containers) writeEtc(s *Snapshot) ([]spec.Bind, error) {
+// the user binds over one of them takes its place. They belong to the container's root.
+func (c *Containers) writeEtc(s *Snapshot, ids graphdriver.IDMap) ([]spec.Bind, error) {
 	var binds []spec.Bind
+	uid, gid, err := ids.Root()
+	if err != nil {
+		return nil, err
+	}
 	owner, err := c.etcOwner(s)
 	if err != nil {
 		return nil, err
@@ -48,12 +55,19 @@ func (c *Containers) writeEtc(s *Snapshot) ([]spec.Bind, error) {
 		}
 		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 		if os.IsExist(err) {
+			// The daemon may have got other ids for user namespaces since.
+			if err := giveTo(path, uid, gid); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
 		_, err = file.Write(f.content(c, s))
+		if err == nil && (uid != 0 || gid != 0) {
+			err = file.Chown(uid, gid)
+		}
 		if e := file.Close(); err == nil {
 			err = e
 		}
@@ -63,6 +77,18 @@ func (c *Containers) writeEtc(s *Snapshot) ([]spec.Bind, error) {
 		}
 	}
 	return binds, nil
+}
+
+// giveTo changes the owner of a file of ours, if need be.
+func giveTo(path string, uid, gid int) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	if int(st.Uid) == uid && int(st.Gid) == gid {
+		return nil
+	}
+	return os.Lchown(path, uid, gid)
 }
 
 func mounted(s *Snapshot, target string) bool {

@@ -84,7 +84,7 @@ func (c *Containers) ended(ctx context.Context, ct *Container, e Exit, obey bool
 	// Both at once: the unmount only takes the layer out of the host's view.
 	freed := make(chan error, 1)
 	go func() { freed <- c.runtime.Delete(ctx, ct.id) }()
-	trouble("unmount", c.graph.Put(ctx, ct.id))
+	trouble("unmount", c.putRootfs(ctx, ct.id))
 	phase.Mark("daemon", "layer unmounted")
 	err := <-freed
 	trouble("free what the runtime holds", err)

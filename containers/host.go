@@ -27,6 +27,7 @@ func newHost(seccomp bool) *host {
 		Capabilities:  caps.Available(),
 		Mqueue:        mqueue(),
 		AppArmor:      apparmor(),
+		MqueueMounted: mqueueMounted(),
 	}
 	h.facts.NoFileHard = hardLimit(unix.RLIMIT_NOFILE)
 	h.facts.CoreHard = hardLimit(unix.RLIMIT_CORE)
@@ -56,4 +57,10 @@ func apparmor() bool {
 func mqueue() bool {
 	_, err := os.Stat("/proc/sys/fs/mqueue")
 	return err == nil
+}
+
+func mqueueMounted() bool {
+	var st unix.Statfs_t
+	const magic = 0x19800202 // MQUEUE_MAGIC
+	return unix.Statfs("/dev/mqueue", &st) == nil && st.Type == magic
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -230,7 +231,14 @@ func (r *run) shareShm() error {
 	path := r.c.shmPath(r.s.ID)
 	r.undo.add(func() error { return shm.Unmount(path) })
 	r.in.Join.Shm = path
-	return shm.Mount(path, r.s.HostConfig.ShmSize)
+	uid, gid, err := r.in.IDs.Root()
+	if err == nil {
+		err = shm.Mount(path, r.s.HostConfig.ShmSize)
+	}
+	if err == nil && uid != 0 {
+		err = os.Chown(path, uid, gid)
+	}
+	return err
 }
 
 // freeShm takes a container's shared memory away; those that joined keep it as long as they live.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/jobengine/engine/graphdriver"
 	"github.com/jobengine/engine/internal/durable"
 )
 
@@ -70,7 +71,7 @@ func (c *Containers) restore(ctx context.Context, ct *Container, known map[strin
 			}
 		}
 		// A start may have died right after it mounted.
-		_ = c.graph.Put(ctx, ct.id)
+		_ = c.putRootfs(ctx, ct.id)
 		_ = c.freeShm(s)
 	}
 	if s := ct.Snapshot(); s.State.Removing || s.HostConfig.AutoRemove && !s.State.Running && !s.damaged {
@@ -84,7 +85,7 @@ func (c *Containers) restore(ctx context.Context, ct *Container, known map[strin
 
 // adopt takes a living container over.
 func (c *Containers) adopt(ctx context.Context, ct *Container, r RuntimeState) error {
-	rootfs, err := c.graph.Get(ctx, ct.id)
+	rootfs, err := c.getRootfs(ctx, ct.id, graphdriver.IDMap{}) // it has its ids
 	if err != nil {
 		return err
 	}
@@ -114,7 +115,7 @@ func (c *Containers) takeBackStart(ctx context.Context, ct *Container) {
 	if err := c.runtime.Delete(ctx, ct.id); err != nil {
 		c.log.Errorf("container %s: what a start that was cut off left: %v", ct.id, err)
 	}
-	_ = c.graph.Put(ctx, ct.id)
+	_ = c.putRootfs(ctx, ct.id)
 	_ = c.freeShm(ct.Snapshot())
 	ct.update(func(s *Snapshot) {
 		s.Runs--
@@ -158,7 +159,7 @@ func (c *Containers) foldExit(ctx context.Context, ct *Container, r RuntimeState
 func (c *Containers) removeHalfMade(ctx context.Context) {
 	for _, id := range c.halfMade {
 		c.log.Infof("container %s was never finished: removing what there is", id)
-		if err := c.graph.Remove(ctx, id); err != nil {
+		if err := c.removeLayer(ctx, id); err != nil {
 			c.log.Errorf("half-made container %s: layer: %v", id, err)
 			continue
 		}

@@ -91,7 +91,7 @@ func (c *Containers) finishRemoval(ctx context.Context, ct *Container) error {
 			return fmt.Errorf("runtime: %w", err)
 		}
 	}
-	if err := c.graph.Remove(ctx, ct.id); err != nil {
+	if err := c.removeLayer(ctx, ct.id); err != nil {
 		return fmt.Errorf("unable to remove filesystem: %w", err)
 	}
 	phase.Mark("daemon", "layer removed")

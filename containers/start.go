@@ -18,6 +18,7 @@ import (
 	"github.com/jobengine/engine/containers/spec"
 	"github.com/jobengine/engine/containers/streams"
 	"github.com/jobengine/engine/engine"
+	"github.com/jobengine/engine/graphdriver"
 	"github.com/jobengine/engine/internal/cgroupnames"
 	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/internal/phase"
@@ -140,18 +141,19 @@ type run struct {
 
 // mountRootfs mounts the layer; beside it the files of /etc are written.
 func (r *run) mountRootfs(ctx context.Context) (err error) {
+	r.in.IDs = r.c.idsFor(r.s)
 	etc := make(chan etcFilesDone, 1)
-	go func() {
-		binds, err := r.c.writeEtc(r.s)
+	go func(ids graphdriver.IDMap) {
+		binds, err := r.c.writeEtc(r.s, ids)
 		etc <- etcFilesDone{binds, err}
-	}()
+	}(r.in.IDs)
 	r.etc = func() etcFilesDone { done := <-etc; etc <- done; return done }
 	r.undo.add(func() error { r.etc(); return nil }) // nobody writes any more when the start has failed
-	if r.rootfs, err = r.c.graph.Get(ctx, r.s.ID); err != nil {
+	if r.rootfs, err = r.c.getRootfs(ctx, r.s.ID, r.in.IDs); err != nil {
 		return fmt.Errorf("mount the layer of %s: %w", r.s.Name, err)
 	}
 	phase.Mark("daemon", "layer mounted")
-	r.undo.add(func() error { return r.c.graph.Put(ctx, r.s.ID) })
+	r.undo.add(func() error { return r.c.putRootfs(ctx, r.s.ID) })
 	return nil
 }
 
@@ -159,7 +161,7 @@ func (r *run) mountRootfs(ctx context.Context) (err error) {
 func (r *run) prepare(context.Context) (err error) {
 	s, hc := r.s, r.s.HostConfig
 	r.in = spec.Input{
-		ID: s.ID, Rootfs: r.rootfs, Path: s.Path, Args: s.Args, Config: s.Config, HostConfig: hc,
+		IDs: r.in.IDs, ID: s.ID, Rootfs: r.rootfs, Path: s.Path, Args: s.Args, Config: s.Config, HostConfig: hc,
 		Hostname: s.Config.Hostname, HostNetwork: hc.NetworkMode.IsHost(), Host: r.c.host.spec(), Defaults: r.c.cfg.Defaults,
 		Tmpfs: map[string]string{},
 	}
@@ -167,6 +169,9 @@ func (r *run) prepare(context.Context) (err error) {
 		return err
 	}
 	if err := r.join(); err != nil {
+		return err
+	}
+	if err := r.joinUser(); err != nil {
 		return err
 	}
 	s = r.s
@@ -184,8 +189,12 @@ func (r *run) prepare(context.Context) (err error) {
 	if r.in.User, err = spec.FindUser(r.rootfs, s.Config.User, hc.GroupAdd); err != nil {
 		return err
 	}
+	if err := checkUser(r.in.IDs, r.in.User); err != nil {
+		return err
+	}
 	if dir := s.Config.WorkingDir; dir != "" && !r.insideMount(dir) {
-		if err := spec.MakeCwd(r.rootfs, dir); err != nil {
+		// It belongs to the container's root, whoever that is.
+		if err := r.in.IDs.AsRoot(func() error { return spec.MakeCwd(r.rootfs, dir) }); err != nil {
 			return err
 		}
 	}
@@ -246,6 +255,8 @@ func (r *run) binds() error {
 			continue
 		}
 		b := spec.Bind{Source: p.Source, Destination: p.Destination, ReadOnly: !p.RW, Propagation: string(p.Propagation)}
+		// A folder of the container's own has its ids, one of the host's the host's.
+		b.Mapped = p.Type == mount.TypeVolume
 		if o := m.BindOptions; byMount && o != nil {
 			b.NonRecursive = o.NonRecursive
 		}
@@ -253,7 +264,7 @@ func (r *run) binds() error {
 			if byMount && (m.BindOptions == nil || !m.BindOptions.CreateMountpoint) {
 				return errs.Invalid("invalid mount config for type %q: bind source path does not exist: %s", p.Type, p.Source)
 			}
-			if err := os.MkdirAll(p.Source, 0o755); err != nil {
+			if err := r.in.IDs.AsRoot(func() error { return os.MkdirAll(p.Source, 0o755) }); err != nil {
 				return fmt.Errorf("error while creating mount source path '%s': %w", p.Source, err)
 			}
 		} else if err != nil {

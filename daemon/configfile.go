@@ -38,7 +38,7 @@ var laterKeys = strings.Fields(`allow-direct-routing authorization-plugins bip b
 	ip-forward ip-forward-no-drop ip-masq ip6tables iptables ipv6 max-concurrent-downloads max-concurrent-uploads
 	max-download-attempts metrics-addr mtu no-proxy node-generic-resources nri-opts oom-score-adjust
 	proxies raw-logs registry-mirrors resolv-conf swarm-default-advertise-addr
-	userland-proxy userland-proxy-path userns-remap`)
+	userland-proxy userland-proxy-path`)
 
 // readConfigFile sets the flags that the file has keys for. A file that is
 // absent is an error only if the user named it.

@@ -50,6 +50,7 @@ type Config struct {
 	LogOpts        map[string]string
 
 	Labels         []string
+	UsernsRemap    string
 	CgroupParent   string
 	LiveRestore    bool
 	MinAPIVersion  string
@@ -114,6 +115,7 @@ func flagSet(cfg *Config) *pflag.FlagSet {
 
 	f.StringArrayVar(&cfg.Labels, "label", nil, "Labels of the daemon, KEY=VALUE")
 	f.StringVar(&cfg.CgroupParent, "cgroup-parent", "", `Parent cgroup of all containers (default "/engine", with systemd "engine.slice")`)
+	f.StringVar(&cfg.UsernsRemap, "userns-remap", "", "User and group whose ids containers have: default, USER, USER:GROUP, UID, UID:GID")
 	f.BoolVar(&cfg.LiveRestore, "live-restore", true, "Keep containers running while the daemon is down")
 	f.StringVar(&cfg.MinAPIVersion, "min-api-version", "1.24", "Oldest API version that is served")
 	cfg.DefaultShmSize = 64 << 20

@@ -213,6 +213,7 @@ func (cfg *Config) parts(log *logrus.Logger) builtins.Config {
 		StorageDriver: cfg.StorageDriver, StorageOpts: pairs(cfg.StorageOpts),
 		ExecDriver: cfg.ExecDriver, ExecOpts: cfg.ExecOpts, Runtimes: cfg.Runtimes, DefaultRuntime: cfg.DefaultRuntime,
 		LogDriver: cfg.LogDriver, LogOpts: cfg.LogOpts,
+		UsernsRemap:  cfg.UsernsRemap,
 		CgroupParent: cfg.CgroupParent, DefaultShmSizeBytes: int64(cfg.DefaultShmSize),
 		DefaultStopTimeout: time.Duration(cfg.DefaultStopTimeoutSeconds) * time.Second,
 		Isolation:          cfg.Isolation.Isolation,

@@ -122,6 +122,9 @@ func (c *container) create(q protocol.Create) (err error) {
 	}
 	defer p.closeChild()
 	undo = append(undo, p.closeOurs)
+	if err := own(p.child, idsOf(bundle.Spec)); err != nil {
+		return err
+	}
 
 	if c.output, err = newOutput(c.dir, q); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/idmap"
 	"github.com/jobengine/engine/internal/pidfd"
 	"github.com/jobengine/engine/supervisor/protocol"
 )
@@ -33,6 +34,12 @@ func (s *supervisor) exec(q protocol.Exec, files []*os.File) (reply, error) {
 		s.starts <- struct{}{}
 		var p execdriver.Process
 		err := guard("exec", func() (err error) {
+			// If it has just ended, the driver says so.
+			if ids, err := idmap.OfProcess(c.pid()); err == nil {
+				if err := own(stdio, ids); err != nil {
+					return err
+				}
+			}
 			p, err = c.driver.Exec(context.Background(), c.id, q.Process, stdio)
 			return err
 		})
@@ -56,6 +63,12 @@ func (s *supervisor) exec(q protocol.Exec, files []*os.File) (reply, error) {
 		return reply{}, execdriver.ErrExists
 	}
 	return answerWith(x.process, []*os.File{x.pidfd})
+}
+
+func (c *container) pid() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state.Process.Pid
 }
 
 func (c *container) claimExec(q protocol.Exec) (x *execution, isNew bool, err error) {

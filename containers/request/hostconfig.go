@@ -21,6 +21,7 @@ func (rules *Rules) CheckHostConfig(cfg *container.Config, hc *container.HostCon
 		func() error { return checkPolicy(hc.RestartPolicy, hc.AutoRemove) },
 		func() error { return checkJoinedNetwork(cfg, hc) },
 		func() error { return checkModes(cfg, hc) },
+		func() error { return rules.checkUserns(hc) },
 		func() error {
 			warnings, err = rules.checkResources(&hc.Resources, false)
 			return err
@@ -66,6 +67,21 @@ func checkModes(cfg *container.Config, hc *container.HostConfig) error {
 		return errs.Invalid("Invalid value %d, range for oom score adj is [-1000, 1000]", hc.OomScoreAdj)
 	case hc.Umask != nil && *hc.Umask > 0o777:
 		return errs.Invalid("invalid umask %o: the range is 0 to 0777", *hc.Umask)
+	}
+	return nil
+}
+
+// checkUserns refuses what a user namespace has no power over.
+func (rules *Rules) checkUserns(hc *container.HostConfig) error {
+	switch {
+	case !rules.Remapped || hc.UsernsMode.IsHost():
+		return nil
+	case hc.Privileged:
+		return errs.Invalid("privileged mode is incompatible with user namespaces.  You must run the container in the host namespace when running privileged mode")
+	case hc.NetworkMode.IsHost():
+		return errs.Invalid("cannot share the host's network namespace when user namespaces are enabled")
+	case hc.PidMode.IsHost():
+		return errs.Invalid("cannot share the host PID namespace when user namespaces are enabled")
 	}
 	return nil
 }

@@ -22,5 +22,6 @@ type Rules struct {
 	ShmSizeBytes   int64
 	Defaults       spec.Defaults
 	AppArmor       bool // the kernel has it
+	Remapped       bool // containers have a user namespace of their own unless they ask for the host's
 	CheckLog       func(container.LogConfig) error
 }

@@ -19,6 +19,7 @@ import (
 // Device is a device of the host that a container may use.
 type Device struct {
 	Path         string // in the container
+	Source       string // on the host
 	Type         string // "c" or "b"
 	Major, Minor int64
 	Mode         os.FileMode
@@ -97,6 +98,9 @@ func ParseDeviceRule(text string) (specs.LinuxDeviceCgroup, error) {
 }
 
 func (in *Input) deviceNodes() []specs.LinuxDevice {
+	if !in.IDs.IsZero() {
+		return nil // they are mounts
+	}
 	var nodes []specs.LinuxDevice
 	for _, d := range in.Devices {
 		nodes = append(nodes, specs.LinuxDevice{
@@ -192,7 +196,7 @@ func hostDevice(path, in, access string) (Device, bool) {
 		return Device{}, false
 	}
 	d := Device{
-		Path: in, Major: int64(unix.Major(st.Rdev)), Minor: int64(unix.Minor(st.Rdev)),
+		Path: in, Source: path, Major: int64(unix.Major(st.Rdev)), Minor: int64(unix.Minor(st.Rdev)),
 		Mode: os.FileMode(st.Mode & 0o777), UID: st.Uid, GID: st.Gid, Access: access,
 	}
 	switch st.Mode & unix.S_IFMT {

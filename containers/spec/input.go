@@ -2,6 +2,8 @@ package spec
 
 import (
 	"github.com/moby/moby/api/types/container"
+
+	"github.com/jobengine/engine/internal/idmap"
 )
 
 // Input is all that a spec depends on.
@@ -13,7 +15,8 @@ type Input struct {
 	Config     *container.Config
 	HostConfig *container.HostConfig
 	Hostname   string
-	User       User // found by FindUser
+	IDs        idmap.Map // of the container's user namespace; zero without one
+	User       User      // found by FindUser
 	Binds      []Bind
 	Tmpfs      map[string]string // target to options
 	Devices    []Device          // of the host, for HostConfig.Devices, or all for a privileged container
@@ -30,8 +33,8 @@ type Input struct {
 
 // Join are other containers' namespaces that this one shares.
 type Join struct {
-	PID, IPC, Network string // paths such as /proc/PID/ns/pid; "" for a namespace as the modes say
-	Shm               string // folder of the host for /dev/shm; "" for one of the container's own
+	PID, IPC, Network, User string // paths such as /proc/PID/ns/pid; "" for a namespace as the modes say
+	Shm                     string // folder of the host for /dev/shm; "" for one of the container's own
 }
 
 // Bind is a file or folder of the host that appears in the container.
@@ -40,6 +43,7 @@ type Bind struct {
 	ReadOnly            bool
 	NonRecursive        bool
 	Propagation         string // "" is rprivate
+	Mapped              bool   // files have the container's ids and not the host's
 }
 
 // Host is what the spec must know of the host.
@@ -51,4 +55,5 @@ type Host struct {
 	CoreHard      uint64
 	Mqueue        bool // the kernel has the mqueue file system
 	AppArmor      bool
+	MqueueMounted bool // at /dev/mqueue
 }

@@ -22,7 +22,13 @@ const DefaultShmSize = 64 << 20
 func (in *Input) mounts() ([]specs.Mount, error) {
 	var own []specs.Mount
 	for _, b := range in.Binds {
-		own = append(own, b.mount())
+		own = append(own, in.bind(b))
+	}
+	if !in.IDs.IsZero() {
+		// No device can be made in a user namespace: they are bound, each from where the host has it.
+		for _, d := range in.Devices {
+			own = append(own, specs.Mount{Destination: d.Path, Source: d.Source, Type: "bind", Options: []string{"bind", "nosuid", "noexec", "rprivate"}})
+		}
 	}
 	for _, target := range slices.Sorted(maps.Keys(in.Tmpfs)) {
 		m, err := tmpfs(target, in.Tmpfs[target])
@@ -68,7 +74,15 @@ func (in *Input) kernelMounts() ([]specs.Mount, error) {
 		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", sys}},
 		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{cgroup, "nosuid", "noexec", "nodev"}},
 	}
-	if in.Host.Mqueue {
+	switch {
+	case !in.Host.Mqueue:
+	case hc.IpcMode.IsHost() && !in.IDs.IsZero():
+		// The host's cannot be mounted from within a user namespace; it can be bound, if it is mounted at all.
+		if in.Host.MqueueMounted {
+			mounts = append(mounts, specs.Mount{Destination: "/dev/mqueue", Type: "bind", Source: "/dev/mqueue",
+				Options: []string{"bind", "nosuid", "noexec", "nodev"}})
+		}
+	default:
 		// In the host's ipc namespace this is the host's, also where the host has not mounted it.
 		mounts = append(mounts, specs.Mount{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue",
 			Options: []string{"nosuid", "noexec", "nodev"}})
@@ -96,7 +110,7 @@ func (in *Input) kernelMounts() ([]specs.Mount, error) {
 		Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=" + strconv.FormatInt(size, 10)}}), nil
 }
 
-func (b Bind) mount() specs.Mount {
+func (in *Input) bind(b Bind) specs.Mount {
 	m := specs.Mount{Destination: b.Destination, Source: b.Source, Type: "bind", Options: []string{"rbind"}}
 	if b.NonRecursive {
 		m.Options[0] = "bind"
@@ -109,6 +123,10 @@ func (b Bind) mount() specs.Mount {
 		propagation = "rprivate"
 	}
 	m.Options = append(m.Options, propagation)
+	if b.Mapped && !in.IDs.IsZero() {
+		m.Options = append(m.Options, "ridmap")
+		m.UIDMappings, m.GIDMappings = idMappings(in.IDs.UIDs), idMappings(in.IDs.GIDs)
+	}
 	return m
 }
 

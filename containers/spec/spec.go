@@ -33,6 +33,8 @@ func Make(in Input) (*specs.Spec, error) {
 			CgroupsPath:       in.CgroupsPath,
 			Resources:         resources,
 			Namespaces:        in.namespaces(),
+			UIDMappings:       idMappings(in.IDs.UIDs),
+			GIDMappings:       idMappings(in.IDs.GIDs),
 			Devices:           in.deviceNodes(),
 			Sysctl:            in.sysctls(),
 			MaskedPaths:       maskedEverywhere(),

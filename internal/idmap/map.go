@@ -51,6 +51,18 @@ func (m Map) FirstGIDs() uint32 {
 	return n
 }
 
+// HasUID tells whether a user has an id on the host; without a map all have.
+func (m Map) HasUID(id uint32) bool {
+	_, ok := toHost(m.UIDs, id)
+	return ok || m.IsZero()
+}
+
+// HasGID is HasUID of a group.
+func (m Map) HasGID(id uint32) bool {
+	_, ok := toHost(m.GIDs, id)
+	return ok || m.IsZero()
+}
+
 func toHost(ranges []Range, id uint32) (uint32, bool) {
 	for _, r := range ranges {
 		if id >= r.Container && id-r.Container < r.Size {
