@@ -53,14 +53,15 @@ var rules = map[string]rule{
 	"events":   {may: []string{"engine", "jobs"}, why: "nouns meet through needs.go"},
 	"supervisor": {may: []string{"execdriver", "logs/jsonfile"}, forbid: []string{mobyAPI},
 		why: "the parent of all containers stays tiny; the spool is the json-file log itself"},
-	"execdriver":  {may: nil, forbid: []string{mobyAPI}, why: "a driver knows its contract"},
-	"graphdriver": {may: nil, forbid: []string{mobyAPI}, why: "a driver knows its contract"},
-	"logs":        {may: nil, forbid: []string{mobyAPI}, why: "a driver knows its contract"},
-	"internal":    {leaf: true, why: "leaves import leaves"},
-	"test":        {may: []string{"*"}, why: "tests look at everything"},
-	"bench":       {may: []string{"*"}, why: "benchmarks look at everything"},
-	"docs":        {may: []string{"*"}, why: "examples show third parties' code"},
-	"scripts":     {may: nil, why: "scripts stand alone"},
+	"execdriver":    {may: nil, forbid: []string{mobyAPI}, why: "a driver knows its contract"},
+	"graphdriver":   {may: nil, forbid: []string{mobyAPI}, why: "a driver knows its contract"},
+	"networkdriver": {may: nil, forbid: []string{mobyAPI}, why: "a driver knows its contract"},
+	"logs":          {may: nil, forbid: []string{mobyAPI}, why: "a driver knows its contract"},
+	"internal":      {leaf: true, why: "leaves import leaves"},
+	"test":          {may: []string{"*"}, why: "tests look at everything"},
+	"bench":         {may: []string{"*"}, why: "benchmarks look at everything"},
+	"docs":          {may: []string{"*"}, why: "examples show third parties' code"},
+	"scripts":       {may: nil, why: "scripts stand alone"},
 }
 
 func TestImportsFollowTheArchitecture(t *testing.T) {
@@ -146,7 +147,7 @@ func violates(folder, imported string) string {
 // graphdriver, but not graphdriver/overlay2. Suites and the contract are for all.
 func siblings(folder, ours, home string) string {
 	switch home {
-	case "execdriver", "graphdriver", "logs":
+	case "execdriver", "graphdriver", "networkdriver", "logs":
 	default:
 		return ""
 	}

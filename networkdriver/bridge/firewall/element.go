@@ -1,0 +1,105 @@
+package firewall
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// An Element is a member of one of the table's sets. Key and End are the first
+// and the last value of an interval; End is nil in sets without intervals.
+type Element struct {
+	set           string
+	key, end, val string
+}
+
+func v(a netip.Addr) string {
+	if a.Is4() {
+		return "4"
+	}
+	return "6"
+}
+
+// last gives the last address of a prefix.
+func last(p netip.Prefix) netip.Addr {
+	b := p.Addr().AsSlice()
+	for i := p.Bits(); i < len(b)*8; i++ {
+		b[i/8] |= 1 << (7 - i%8)
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
+
+func ifname(name string) string {
+	b := make([]byte, unix.IFNAMSIZ)
+	copy(b, name)
+	return string(b)
+}
+
+// pad fills a part of a concatenated key up to four bytes.
+func pad(b []byte) string {
+	for len(b)%4 != 0 {
+		b = append(b, 0)
+	}
+	return string(b)
+}
+
+func addr(a netip.Addr) string { return string(a.AsSlice()) }
+
+func port(p uint16) string { return pad(binary.BigEndian.AppendUint16(nil, p)) }
+
+func proto(name string) string {
+	n := byte(unix.IPPROTO_TCP)
+	if name == "udp" {
+		n = unix.IPPROTO_UDP
+	}
+	return pad([]byte{n})
+}
+
+// Bridge makes an interface one of ours.
+func Bridge(name string) []Element {
+	return []Element{{set: "bridges", key: ifname(name)}, {set: "within", key: ifname(name) + ifname(name)}}
+}
+
+// Internal keeps what comes from a bridge, or goes to it, from leaving the host.
+func Internal(name string) Element { return Element{set: "internal", key: ifname(name)} }
+
+func subnet(set string, p netip.Prefix) Element {
+	return Element{set: set + v(p.Addr()), key: addr(p.Masked().Addr()), end: addr(last(p))}
+}
+
+// Guarded drops what is routed to a subnet from outside, without a published port.
+func Guarded(p netip.Prefix) Element { return subnet("guarded", p) }
+
+// Masquerade gives what leaves a subnet the address of the host.
+func Masquerade(p netip.Prefix) Element { return subnet("masq", p) }
+
+// Hairpin lets endpoints of a bridge reach each other by published ports.
+func Hairpin(bridge string, p netip.Prefix) Element {
+	e := subnet("hairpin", p)
+	e.key, e.end = ifname(bridge)+e.key, ifname(bridge)+e.end
+	return e
+}
+
+// Published sends count ports of the host, from hostPort on, to those of an endpoint.
+// An unspecified host address stands for all of its family.
+func Published(proto_ string, host netip.Addr, hostPort uint16, to netip.Addr, toPort, count uint16) []Element {
+	from, until := host, host
+	if host.IsUnspecified() {
+		until = last(netip.PrefixFrom(host, 0))
+	}
+	key := func(a netip.Addr, p uint16) string { return addr(a) + proto(proto_) + port(p) }
+	if hostPort == toPort {
+		return []Element{{
+			set: "ranges" + v(to), key: key(from, hostPort), end: key(until, hostPort+count-1), val: addr(to),
+		}}
+	}
+	elements := make([]Element, 0, count)
+	for i := range count {
+		elements = append(elements, Element{
+			set: "ports" + v(to), key: key(from, hostPort+i), end: key(until, hostPort+i), val: addr(to) + port(toPort+i),
+		})
+	}
+	return elements
+}

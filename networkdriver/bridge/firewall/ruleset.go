@@ -1,0 +1,209 @@
+package firewall
+
+import (
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// Mark is set on the packets that our forward chain accepts, so that one rule in the
+// chain of another program that drops by default lets them through.
+const Mark = 0x00e9_0000
+
+// Registers: four bytes each from reg32 on; a register of 16 bytes is four of them.
+const (
+	reg32 = 8 // NFT_REG32_00
+	reg16 = 1 // NFT_REG_1, the same place
+)
+
+// sets are the table's, empty.
+func (t *Table) sets() []*nftables.Set {
+	inetPort := func(a nftables.SetDatatype) nftables.SetDatatype {
+		return nftables.MustConcatSetType(a, nftables.TypeInetProto, nftables.TypeInetService)
+	}
+	var sets []*nftables.Set
+	add := func(s nftables.Set) {
+		s.Table = t.nft
+		sets = append(sets, &s)
+	}
+	add(nftables.Set{Name: "bridges", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian})
+	add(nftables.Set{Name: "within", Concatenation: true, KeyType: nftables.MustConcatSetType(nftables.TypeIFName, nftables.TypeIFName)})
+	add(nftables.Set{Name: "internal", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian})
+	for _, f := range []struct {
+		v    string
+		addr nftables.SetDatatype
+	}{{"4", nftables.TypeIPAddr}, {"6", nftables.TypeIP6Addr}} {
+		add(nftables.Set{Name: "guarded" + f.v, KeyType: f.addr, Interval: true})
+		add(nftables.Set{Name: "masq" + f.v, KeyType: f.addr, Interval: true})
+		add(nftables.Set{Name: "hairpin" + f.v, Interval: true, Concatenation: true,
+			KeyType: nftables.MustConcatSetType(nftables.TypeIFName, f.addr)})
+		add(nftables.Set{Name: "ports" + f.v, IsMap: true, Interval: true, Concatenation: true,
+			KeyType: inetPort(f.addr), DataType: nftables.MustConcatSetType(f.addr, nftables.TypeInetService)})
+		add(nftables.Set{Name: "ranges" + f.v, IsMap: true, Interval: true, Concatenation: true,
+			KeyType: inetPort(f.addr), DataType: f.addr})
+	}
+	return sets
+}
+
+// family is how the two versions of IP differ in rules.
+type family struct {
+	v             string
+	nfproto       byte
+	saddr, daddr  uint32 // offsets in the header
+	bytes         uint32 // of an address
+	loopback, net []byte // of the loopback network, its mask
+}
+
+var families = []family{
+	{"4", unix.NFPROTO_IPV4, 12, 16, 4, []byte{127, 0, 0, 0}, []byte{255, 0, 0, 0}},
+	{"6", unix.NFPROTO_IPV6, 8, 24, 16, append(make([]byte, 15), 1), []byte{255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255}},
+}
+
+func (f family) is() []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: reg16},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg16, Data: []byte{f.nfproto}},
+	}
+}
+
+func (f family) load(offset uint32, reg uint32) expr.Any {
+	return &expr.Payload{DestRegister: reg, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: f.bytes}
+}
+
+// in tests the address at an offset against a set.
+func (f family) in(offset uint32, set string) []expr.Any {
+	return append(f.is(), f.load(offset, reg16), lookup(set+f.v, false))
+}
+
+// isLoopback tests whether the address at an offset is one of the loopback network.
+func (f family) isLoopback(offset uint32) []expr.Any {
+	return append(f.is(), f.load(offset, reg16),
+		&expr.Bitwise{SourceRegister: reg16, DestRegister: reg16, Len: f.bytes, Mask: f.net, Xor: make([]byte, f.bytes)},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg16, Data: f.loopback})
+}
+
+func lookup(set string, not bool) expr.Any {
+	return &expr.Lookup{SourceRegister: reg16, SetName: set, Invert: not}
+}
+
+func meta(key expr.MetaKey, set string, not bool) []expr.Any {
+	return []expr.Any{&expr.Meta{Key: key, Register: reg16}, lookup(set, not)}
+}
+
+func from(set string) []expr.Any    { return meta(expr.MetaKeyIIFNAME, set, false) }
+func notFrom(set string) []expr.Any { return meta(expr.MetaKeyIIFNAME, set, true) }
+func to(set string) []expr.Any      { return meta(expr.MetaKeyOIFNAME, set, false) }
+func notTo(set string) []expr.Any   { return meta(expr.MetaKeyOIFNAME, set, true) }
+
+// ct tests that one of the bits of a connection's state or status is set.
+func ct(key expr.CtKey, bits uint32) []expr.Any {
+	return []expr.Any{
+		&expr.Ct{Key: key, Register: reg16},
+		&expr.Bitwise{SourceRegister: reg16, DestRegister: reg16, Len: 4, Mask: binaryutil.NativeEndian.PutUint32(bits), Xor: make([]byte, 4)},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg16, Data: make([]byte, 4)},
+	}
+}
+
+const statusDNAT = 1 << 5 // IPS_DST_NAT
+
+func verdict(kind expr.VerdictKind) []expr.Any { return []expr.Any{&expr.Verdict{Kind: kind}} }
+func jump(kind expr.VerdictKind, chain string) []expr.Any {
+	return []expr.Any{&expr.Verdict{Kind: kind, Chain: chain}}
+}
+
+func rule(parts ...[]expr.Any) []expr.Any {
+	var all []expr.Any
+	for _, p := range parts {
+		all = append(all, p...)
+	}
+	return all
+}
+
+type chain struct {
+	name  string
+	kind  nftables.ChainType // "" is no base chain
+	hook  *nftables.ChainHook
+	prio  int32
+	rules [][]expr.Any
+}
+
+// chains is the whole of what never changes.
+func chains() []chain {
+	drop, accept := verdict(expr.VerdictDrop), verdict(expr.VerdictAccept)
+	local := []expr.Any{
+		&expr.Fib{Register: reg16, FlagDADDR: true, ResultADDRTYPE: true},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg16, Data: binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)},
+	}
+	masquerade := []expr.Any{&expr.Masq{}}
+
+	raw := chain{name: "raw", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookPrerouting, prio: -300}
+	ports := chain{name: "ports"}
+	post := chain{name: "postrouting", kind: nftables.ChainTypeNAT, hook: nftables.ChainHookPostrouting, prio: 100}
+	for _, f := range families {
+		if f.v == "4" {
+			// route_localnet is on for our bridges: nothing from them may use it.
+			raw.rules = append(raw.rules, rule(from("bridges"), f.isLoopback(f.daddr), drop))
+		}
+		raw.rules = append(raw.rules, rule(notFrom("bridges"), f.in(f.daddr, "guarded"), drop))
+
+		words := f.bytes / 4
+		key := []expr.Any{
+			f.load(f.daddr, reg32),
+			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg32 + words},
+			&expr.Payload{DestRegister: reg32 + words + 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+		}
+		nat := func(set string, withPort bool) []expr.Any {
+			n := &expr.NAT{Type: expr.NATTypeDestNAT, Family: uint32(f.nfproto), RegAddrMin: reg16}
+			if withPort {
+				n.RegProtoMin, n.Specified = reg32+words, true
+			}
+			return rule(f.is(), key, []expr.Any{
+				&expr.Lookup{SourceRegister: reg32, SetName: set + f.v, DestRegister: reg16, IsDestRegSet: true}, n,
+			})
+		}
+		ports.rules = append(ports.rules, nat("ranges", false), nat("ports", true))
+
+		post.rules = append(post.rules,
+			rule(to("bridges"), ct(expr.CtKeySTATUS, statusDNAT), f.isLoopback(f.saddr), masquerade),
+			rule(f.is(), []expr.Any{
+				&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg32},
+				f.load(f.saddr, reg32+4),
+				&expr.Lookup{SourceRegister: reg32, SetName: "hairpin" + f.v},
+			}, ct(expr.CtKeySTATUS, statusDNAT), masquerade),
+			rule(f.in(f.saddr, "masq"), notTo("bridges"), masquerade),
+		)
+	}
+	return []chain{
+		raw,
+		ports,
+		{name: "prerouting", kind: nftables.ChainTypeNAT, hook: nftables.ChainHookPrerouting, prio: -100,
+			rules: [][]expr.Any{rule(local, jump(expr.VerdictJump, "ports"))}},
+		{name: "output", kind: nftables.ChainTypeNAT, hook: nftables.ChainHookOutput, prio: -100,
+			rules: [][]expr.Any{rule(local, jump(expr.VerdictJump, "ports"))}},
+		post,
+		{name: "pass", rules: [][]expr.Any{rule([]expr.Any{
+			&expr.Meta{Key: expr.MetaKeyMARK, Register: reg16},
+			&expr.Bitwise{SourceRegister: reg16, DestRegister: reg16, Len: 4,
+				Mask: binaryutil.NativeEndian.PutUint32(^uint32(Mark)), Xor: binaryutil.NativeEndian.PutUint32(Mark)},
+			&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: reg16},
+		}, accept)}},
+		// Ahead of other programs' filters, which see the mark.
+		{name: "forward", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookForward, prio: -10,
+			rules: [][]expr.Any{
+				rule(notFrom("bridges"), notTo("bridges"), accept),
+				// Within a bridge, where the kernel filters that too: the bridge decides.
+				rule([]expr.Any{
+					&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg32},
+					&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg32 + 4},
+					&expr.Lookup{SourceRegister: reg32, SetName: "within"},
+				}, jump(expr.VerdictGoto, "pass")),
+				rule(to("internal"), drop),
+				rule(from("internal"), drop),
+				rule(ct(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), jump(expr.VerdictGoto, "pass")),
+				rule(to("bridges"), ct(expr.CtKeySTATUS, statusDNAT), jump(expr.VerdictGoto, "pass")),
+				rule(to("bridges"), drop),
+				rule(jump(expr.VerdictGoto, "pass")),
+			}},
+	}
+}

@@ -1,0 +1,81 @@
+package nettest
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+	"gotest.tools/v3/assert"
+
+	"github.com/jobengine/engine/networkdriver"
+)
+
+// A row is one promise.
+type row struct {
+	name   string
+	why    string
+	kernel bool // needs root, and a driver that connects
+	run    func(t *testing.T, f *fixture)
+}
+
+// Run runs the suite on drivers that open gives. Each row has a driver of its own.
+func Run(t *testing.T, open func(t *testing.T) networkdriver.Driver) {
+	for _, r := range rows {
+		t.Run(r.name, func(t *testing.T) {
+			if os.Getuid() == 0 {
+				runtime.LockOSThread() // never unlocked: the thread ends with the row
+				assert.NilError(t, unix.Unshare(unix.CLONE_NEWNET))
+				up(t, "lo")
+			}
+			d := open(t)
+			f := &fixture{Driver: d, can: networkdriver.CapabilitiesOf(d), open: open}
+			if c, ok := d.(networkdriver.Closer); ok {
+				t.Cleanup(func() { c.Close() })
+			}
+			if r.kernel && (os.Getuid() != 0 || !f.can.Addresses) {
+				t.Skip("needs root and a driver that connects")
+			}
+			r.run(t, f)
+			if t.Failed() {
+				t.Log(r.why)
+			}
+		})
+	}
+}
+
+// fixture makes ids and descriptions.
+type fixture struct {
+	networkdriver.Driver
+	can  networkdriver.Capabilities
+	open func(t *testing.T) networkdriver.Driver
+}
+
+func id(kind byte, n int) string { return fmt.Sprintf("%08d", n) + strings.Repeat(string(kind), 56) }
+
+func (f *fixture) network(n int) networkdriver.Network {
+	nw := networkdriver.Network{ID: id('a', n), Name: fmt.Sprint("network", n), EnableIPv4: true}
+	if f.can.Addresses {
+		pool := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 200, byte(n), 0}), 24)
+		nw.IPv4 = []networkdriver.Subnet{{Pool: pool, Gateway: pool.Addr().Next()}}
+	}
+	return nw
+}
+
+func (f *fixture) endpoint(network, n int) networkdriver.Endpoint {
+	e := networkdriver.Endpoint{NetworkID: id('a', network), ID: fmt.Sprintf("%04d%04d", network, n) + id('e', 0)[8:]}
+	if f.can.Addresses {
+		e.Address = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 200, byte(network), byte(n + 2)}), 24)
+	}
+	return e
+}
+
+// connected makes a sandbox and connects it.
+func (f *fixture) connected(t *testing.T, network, n int) *box {
+	e, err := f.CreateEndpoint(t.Context(), f.endpoint(network, n))
+	assert.NilError(t, err)
+	return f.join(t, e, "eth0")
+}
