@@ -1,9 +1,12 @@
 package builtins
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/sirupsen/logrus"
+
+	"github.com/jobengine/engine/networks/ipam"
 )
 
 // Config is what the parts are told at boot. Package daemon makes it of flags
@@ -30,6 +33,7 @@ type Config struct {
 	DefaultStopTimeout  time.Duration // negative waits for ever
 
 	Isolation // of containers
+	Network   NetworkConfig
 
 	Labels        []string
 	LiveRestore   bool // containers run on when the daemon stops
@@ -37,4 +41,19 @@ type Config struct {
 	Debug         bool
 
 	Log *logrus.Logger
+}
+
+// NetworkConfig is what concerns networks.
+type NetworkConfig struct {
+	Bridge       string // the interface of the network "bridge"; "none": there is no such network
+	GivenBridge  bool   // Bridge is the administrator's
+	Address      netip.Prefix
+	FixedRange   netip.Prefix
+	FixedIPv6    netip.Prefix
+	IPv6         bool
+	MTU          int
+	ICC, Masq    bool
+	Forward      bool
+	BindIP       netip.Addr
+	AddressPools []ipam.Pool
 }

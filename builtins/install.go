@@ -14,7 +14,6 @@ import (
 	"github.com/jobengine/engine/images"
 	"github.com/jobengine/engine/internal/hostinfo"
 	"github.com/jobengine/engine/jobs"
-	"github.com/jobengine/engine/networks"
 	"github.com/jobengine/engine/server"
 	"github.com/jobengine/engine/system"
 )
@@ -66,6 +65,10 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 	})
 
 	bus := events.New()
+	nets, err := set.openNetworks(ctx, eng, cfg, id, bus)
+	if err != nil {
+		return err
+	}
 	users := &imageUsers{}
 	img, err := images.New(images.Config{
 		Root: cfg.DataRoot, Graph: graph, GraphDriver: graphName, Events: bus, Containers: users, Log: cfg.Log,
@@ -103,7 +106,6 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 	bus.Install(eng)
 	img.Install(eng)
 	ctrs.Install(eng)
-	nets := networks.New(id.ID, id.Created)
 	nets.Install(eng)
 	system.New(system.Config{
 		EngineID: id.ID, DataRoot: filepath.Clean(cfg.DataRoot),

@@ -12,16 +12,18 @@ import (
 	"github.com/jobengine/engine/graphdriver"
 	"github.com/jobengine/engine/logs/driver"
 	"github.com/jobengine/engine/logs/jsonfile"
+	"github.com/jobengine/engine/networkdriver"
 	"github.com/jobengine/engine/supervisor"
 	"github.com/jobengine/engine/supervisor/protocol"
 )
 
 // Set is what is plugged into one engine.
 type Set struct {
-	Exec  *Registry[execdriver.New]
-	Graph *Registry[graphdriver.New] // tried in this order when none is asked for
-	Logs  *Registry[driver.Open]     // log drivers whose logs can be read
-	Jobs  *Registry[func(eng *engine.Engine)]
+	Exec    *Registry[execdriver.New]
+	Graph   *Registry[graphdriver.New] // tried in this order when none is asked for
+	Network *Registry[networkdriver.New]
+	Logs    *Registry[driver.Open] // log drivers whose logs can be read
+	Jobs    *Registry[func(eng *engine.Engine)]
 
 	sealed []string // names of the exec drivers that the embedded supervisor has
 }
@@ -29,10 +31,11 @@ type Set struct {
 // Default is the set of a plain engine.
 func Default() *Set {
 	set := &Set{
-		Exec:  newRegistry[execdriver.New]("exec driver"),
-		Graph: newRegistry[graphdriver.New]("graph driver"),
-		Logs:  newRegistry[driver.Open]("log driver"),
-		Jobs:  newRegistry[func(*engine.Engine)]("jobs"),
+		Exec:    newRegistry[execdriver.New]("exec driver"),
+		Graph:   newRegistry[graphdriver.New]("graph driver"),
+		Network: newRegistry[networkdriver.New]("network driver"),
+		Logs:    newRegistry[driver.Open]("log driver"),
+		Jobs:    newRegistry[func(*engine.Engine)]("jobs"),
 	}
 	drivers := supervised.Drivers()
 	for _, name := range slices.Sorted(maps.Keys(drivers)) {
@@ -40,6 +43,7 @@ func Default() *Set {
 	}
 	set.sealed = set.Exec.Names()
 	addGraphDrivers(set.Graph)
+	addNetworkDrivers(set.Network)
 	set.Logs.Add("json-file", jsonfile.Open)
 	return set
 }

@@ -9,4 +9,7 @@ import (
 func (n *Networks) Install(eng *engine.Engine) {
 	jobs.Networks.Register(eng, n.networks)
 	jobs.NetworkInspect.Register(eng, n.inspect)
+	jobs.NetworkCreate.Register(eng, n.create)
+	jobs.NetworkRemove.Register(eng, n.remove)
+	jobs.NetworkPrune.Register(eng, n.prune)
 }

@@ -26,24 +26,48 @@ func (n *Networks) networks(_ context.Context, _ *engine.Job, in jobs.NetworksIn
 	if err != nil {
 		return out, err
 	}
-	for _, nw := range n.list {
+	for _, nw := range n.all() {
 		contains := func(have string) func(string) bool {
 			return func(want string) bool { return strings.Contains(have, want) }
 		}
+		kind := "builtin"
+		if nw.userDefined() {
+			kind = "custom"
+		}
 		if !f.Any("id", contains(nw.ID)) || !f.Any("name", contains(nw.Name)) ||
-			!f.Exact("driver", nw.Driver) || !f.Exact("scope", nw.Scope) ||
-			!f.Exact("type", "builtin") || !f.Labels("label", nw.Labels) {
+			!f.Exact("driver", nw.Driver) || !f.Exact("scope", "local") ||
+			!f.Exact("type", kind) || !f.Labels("label", nw.Labels) {
 			continue
 		}
-		if dangling {
-			continue // the predefined networks never dangle
+		if len(f["dangling"]) > 0 {
+			n.mu.Lock()
+			unused := nw.userDefined() && len(nw.endpoints) == 0
+			n.mu.Unlock()
+			if unused != dangling {
+				continue
+			}
 		}
-		out.Networks = append(out.Networks, network.Summary{Network: nw.Network})
+		out.Networks = append(out.Networks, network.Summary{Network: nw.api()})
 	}
 	return out, nil
 }
 
 func (n *Networks) inspect(_ context.Context, _ *engine.Job, in jobs.NetworkInspectIn) (jobs.NetworkInspectOut, error) {
 	nw, err := n.find(in.Network)
-	return jobs.NetworkInspectOut{Inspect: nw}, err
+	if err == nil && in.Scope != "" && in.Scope != "local" {
+		err = errs.NotFound("network %s not found", in.Network)
+	}
+	if err != nil {
+		return jobs.NetworkInspectOut{}, err
+	}
+	out := network.Inspect{Network: nw.api(), Containers: map[string]network.EndpointResource{}}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, ep := range nw.endpoints {
+		out.Containers[ep.box.Container] = network.EndpointResource{
+			Name: ep.box.Name, EndpointID: ep.ID, MacAddress: network.HardwareAddr(ep.MAC),
+			IPv4Address: ep.IPv4, IPv6Address: ep.IPv6,
+		}
+	}
+	return jobs.NetworkInspectOut{Inspect: out}, nil
 }

@@ -1,66 +1,110 @@
 package networks
 
 import (
-	"crypto/sha256"
+	"crypto/rand"
 	"encoding/hex"
+	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
-	"github.com/moby/moby/api/types/network"
+	"github.com/sirupsen/logrus"
 
+	"github.com/jobengine/engine/internal/durable"
 	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/networkdriver"
+	"github.com/jobengine/engine/networks/ipam"
+	"github.com/jobengine/engine/networks/ports"
 )
 
-// Networks knows the networks of one engine.
+// Config of the noun.
+type Config struct {
+	Dir      string // of the records, in the data root
+	RunDir   string // of the boxes, in the exec root
+	EngineID string // of the networks that are always there
+	Created  time.Time
+	Drivers  map[string]networkdriver.Driver
+	Default  Default
+	Pools    []ipam.Pool
+	BindIP   netip.Addr // where ports are published that name no address; unspecified: everywhere
+	Events   Events
+	Log      logrus.FieldLogger
+	FS       durable.FS
+}
+
+// Default is the network "bridge".
+type Default struct {
+	Bridge     string       // the interface; "none": there is no such network
+	Address    netip.Prefix // of the interface, with the length of the subnet; invalid: chosen
+	FixedRange netip.Prefix
+	FixedIPv6  netip.Prefix
+	EnableIPv6 bool
+	MTU        int
+	ICC, Masq  bool
+}
+
+// Networks knows the networks of one engine and what is connected to them.
 type Networks struct {
-	list []network.Inspect
+	cfg   Config
+	ports *ports.Table
+
+	mu    sync.Mutex // never held across a driver or the disk
+	byID  map[string]*Network
+	boxes map[string]*Box // by container
 }
 
-// New makes the noun. engineID tells engines apart, so that two of them do
-// not give the same ids to their networks.
-func New(engineID string, created time.Time) *Networks {
-	n := &Networks{}
-	for _, predefined := range []struct{ name, driver string }{{"none", "null"}, {"host", "host"}} {
-		sum := sha256.Sum256([]byte(engineID + "/network/" + predefined.name))
-		n.list = append(n.list, network.Inspect{
-			Network: network.Network{
-				Name: predefined.name, ID: hex.EncodeToString(sum[:]), Created: created.UTC(),
-				Scope: "local", Driver: predefined.driver, EnableIPv4: true,
-				IPAM:    network.IPAM{Driver: "default", Config: []network.IPAMConfig{}},
-				Options: map[string]string{}, Labels: map[string]string{},
-			},
-			Containers: map[string]network.EndpointResource{},
-		})
+// New reads the records. Boot makes the networks.
+func New(cfg Config) (*Networks, error) {
+	if cfg.FS == nil {
+		cfg.FS = durable.OS
 	}
-	return n
+	if cfg.Pools == nil {
+		cfg.Pools = ipam.DefaultPools()
+	}
+	if !cfg.BindIP.IsValid() {
+		cfg.BindIP = netip.IPv4Unspecified()
+	}
+	n := &Networks{cfg: cfg, ports: ports.NewTable(), byID: map[string]*Network{}, boxes: map[string]*Box{}}
+	return n, n.load()
 }
 
-// ID gives the id of a network by name, "" if there is none.
-func (n *Networks) ID(name string) string {
-	for _, nw := range n.list {
-		if nw.Name == name {
-			return nw.ID
+// all gives the networks, sorted by the time of their creation.
+func (n *Networks) all() []*Network {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var list []*Network
+	for _, nw := range n.byID {
+		if !nw.making {
+			list = append(list, nw)
 		}
 	}
-	return ""
+	slices.SortFunc(list, func(a, b *Network) int {
+		if c := a.Created.Compare(b.Created); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	return list
 }
 
-// Drivers names the drivers that networks can have, sorted.
-func (n *Networks) Drivers() []string {
-	var names []string
-	for _, nw := range n.list {
-		names = append(names, nw.Driver)
+// find resolves a full id, a full name, or a unique prefix of an id.
+func (n *Networks) find(ref string) (*Network, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.findLocked(ref)
+}
+
+func (n *Networks) findLocked(ref string) (*Network, error) {
+	if nw := n.byID[ref]; nw != nil && !nw.making {
+		return nw, nil
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
-// find resolves a full name, a full id, or a unique prefix of an id.
-func (n *Networks) find(ref string) (network.Inspect, error) {
-	var found []network.Inspect
-	for _, nw := range n.list {
-		if nw.Name == ref || nw.ID == ref {
+	var found []*Network
+	for _, nw := range n.byID {
+		if nw.making {
+			continue
+		}
+		if nw.Name == ref {
 			return nw, nil
 		}
 		if ref != "" && strings.HasPrefix(nw.ID, ref) {
@@ -71,8 +115,35 @@ func (n *Networks) find(ref string) (network.Inspect, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return network.Inspect{}, errs.NotFound("network %s not found", ref)
-	default:
-		return network.Inspect{}, errs.Invalid("network %s is ambiguous (%d matches found on ID prefix)", ref, len(found))
+		return nil, errs.NotFound("network %s not found", ref)
 	}
+	return nil, errs.Invalid("network %s is ambiguous (%d matches found on ID prefix)", ref, len(found))
+}
+
+// ID gives the id of a network by name, "" if there is none.
+func (n *Networks) ID(name string) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, nw := range n.byID {
+		if nw.Name == name {
+			return nw.ID
+		}
+	}
+	return ""
+}
+
+// Drivers names the drivers that networks can have, sorted.
+func (n *Networks) Drivers() []string {
+	var names []string
+	for name := range n.cfg.Drivers {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func newID() string {
+	b := make([]byte, 32)
+	rand.Read(b)
+	return hex.EncodeToString(b)
 }

@@ -18,9 +18,6 @@ func missingRoutes() []route {
 		{"GET", "/images/search", missing("search")},
 		{"POST", "/images/{name:.+}/push", missing("push")},
 		{"GET", "/distribution/{name:.+}/json", missing("manifest inspect")},
-		{"POST", "/networks/create", missing("network create")},
-		{"POST", "/networks/{name:.+}/connect", missing("network connect")},
-		{"POST", "/networks/{name:.+}/disconnect", missing("network disconnect")},
 		{"POST", "/volumes/create", missing("volume create")},
 	}
 	return rows

@@ -3,6 +3,8 @@ package server
 import (
 	"net/http"
 
+	"github.com/moby/moby/api/types/network"
+
 	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/jobs"
 )
@@ -28,11 +30,57 @@ func (s *Server) getNetwork(w *response, r *request) error {
 	return writeJSON(w, http.StatusOK, networkFor(r.version, &out.Inspect))
 }
 
-// deleteNetwork refuses: the networks that there are cannot be removed.
-func (s *Server) deleteNetwork(w *response, r *request) error {
-	out, err := jobs.NetworkInspect.Run(r.Context(), s.eng, jobs.NetworkInspectIn{Network: r.vars["name"]}, caller(r))
+// networkCreateAnswer keeps the order of docker's fields.
+type networkCreateAnswer struct {
+	ID      string `json:"Id"`
+	Warning string
+}
+
+func (s *Server) postNetworkCreate(w *response, r *request) error {
+	var in jobs.NetworkCreateIn
+	if err := decode(w, r, &in.CreateRequest, true); err != nil {
+		return err
+	}
+	out, err := jobs.NetworkCreate.Run(r.Context(), s.eng, in, caller(r))
 	if err != nil {
 		return err
 	}
-	return errs.Forbidden("%s is a pre-defined network and cannot be removed", out.Name)
+	return writeJSON(w, http.StatusCreated, networkCreateAnswer{out.ID, out.Warning})
+}
+
+func (s *Server) deleteNetwork(w *response, r *request) error {
+	if _, err := jobs.NetworkRemove.Run(r.Context(), s.eng, jobs.NetworkRemoveIn{Network: r.vars["name"]}, caller(r)); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (s *Server) postNetworkConnect(w *response, r *request) error {
+	var body network.ConnectRequest
+	if err := decode(w, r, &body, true); err != nil {
+		return err
+	}
+	if body.Container == "" {
+		return errs.Invalid("container name or ID is required")
+	}
+	in := jobs.NetworkConnectIn{Network: r.vars["name"], Container: body.Container, Endpoint: body.EndpointConfig}
+	if _, err := jobs.NetworkConnect.Run(r.Context(), s.eng, in, caller(r)); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+func (s *Server) postNetworkDisconnect(w *response, r *request) error {
+	var body network.DisconnectRequest
+	if err := decode(w, r, &body, true); err != nil {
+		return err
+	}
+	in := jobs.NetworkDisconnectIn{Network: r.vars["name"], Container: body.Container, Force: body.Force}
+	if _, err := jobs.NetworkDisconnect.Run(r.Context(), s.eng, in, caller(r)); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusOK)
+	return nil
 }

@@ -34,19 +34,20 @@ func (s *Server) postImagesPrune(w *response, r *request) error {
 	return writeJSON(w, http.StatusOK, out.PruneReport)
 }
 
-// There are no networks of users, no volumes with a name and no build cache yet:
-// nothing of them can be unused.
-
 func (s *Server) postNetworksPrune(w *response, r *request) error {
 	f, err := r.filters()
-	if err == nil {
-		err = f.Check("label", "label!", "until")
-	}
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, network.PruneReport{})
+	out, err := jobs.NetworkPrune.Run(r.Context(), s.eng, jobs.NetworkPruneIn{Filters: f}, caller(r))
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, network.PruneReport{NetworksDeleted: out.NetworksDeleted})
 }
+
+// There are no volumes with a name and no build cache yet:
+// nothing of them can be unused.
 
 func (s *Server) postVolumesPrune(w *response, r *request) error {
 	f, err := r.filters()

@@ -54,6 +54,9 @@ func (s *Server) routes() []route {
 		{"GET", "/networks", s.getNetworks},
 		{"GET", "/networks/", s.getNetworks},
 		{"GET", "/networks/{name:.+}", s.getNetwork},
+		{"POST", "/networks/create", s.postNetworkCreate},
+		{"POST", "/networks/{name:.+}/connect", s.postNetworkConnect},
+		{"POST", "/networks/{name:.+}/disconnect", s.postNetworkDisconnect},
 		{"DELETE", "/networks/{name:.+}", s.deleteNetwork},
 
 		{"GET", "/volumes", s.getVolumes},

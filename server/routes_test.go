@@ -70,19 +70,42 @@ func TestDoubleSlashesAreLedToTheRightPath(t *testing.T) {
 	}
 }
 
-func TestPredefinedNetworksCannotBeRemoved(t *testing.T) {
+func TestNetworksAreMadeConnectedAndRemoved(t *testing.T) {
 	d := start(t, Options{}, func(eng *engine.Engine) {
-		jobs.NetworkInspect.Register(eng, func(_ context.Context, _ *engine.Job, in jobs.NetworkInspectIn) (out jobs.NetworkInspectOut, err error) {
-			if in.Network != "no" {
-				return out, errs.NotFound("network %s not found", in.Network)
+		jobs.NetworkCreate.Register(eng, func(_ context.Context, _ *engine.Job, in jobs.NetworkCreateIn) (out jobs.NetworkCreateOut, err error) {
+			return jobs.NetworkCreateOut{ID: "id of " + in.Name}, nil
+		})
+		jobs.NetworkConnect.Register(eng, func(_ context.Context, _ *engine.Job, in jobs.NetworkConnectIn) (out jobs.NetworkConnectOut, err error) {
+			if in.Network != "web" || in.Container != "c" || in.Endpoint.Aliases[0] != "db" {
+				err = errs.Invalid("not what was sent: %+v", in)
 			}
-			out.Name = "none"
-			return out, nil
+			return out, err
+		})
+		jobs.NetworkDisconnect.Register(eng, func(_ context.Context, _ *engine.Job, in jobs.NetworkDisconnectIn) (out jobs.NetworkDisconnectOut, err error) {
+			if !in.Force {
+				err = errs.Forbidden("no")
+			}
+			return out, err
+		})
+		jobs.NetworkRemove.Register(eng, func(_ context.Context, _ *engine.Job, in jobs.NetworkRemoveIn) (out jobs.NetworkRemoveOut, err error) {
+			if in.Network != "web" {
+				err = errs.NotFound("network %s not found", in.Network)
+			}
+			return out, err
 		})
 	})
-	a := d.do("DELETE", "/networks/no", "")
-	assert.Equal(t, fmt.Sprint(a.StatusCode, " ", a.message()), "403 none is a pre-defined network and cannot be removed")
-	assert.Equal(t, d.do("DELETE", "/networks/x", "").StatusCode, 404)
+	for _, c := range []struct{ method, path, body, want string }{
+		{"POST", "/networks/create", `{"Name":"web"}`, `201 {"Id":"id of web","Warning":""}`},
+		{"POST", "/networks/web/connect", `{"Container":"c","EndpointConfig":{"Aliases":["db"]}}`, "200 "},
+		{"POST", "/networks/web/connect", `{}`, `400 {"message":"container name or ID is required"}`},
+		{"POST", "/networks/web/disconnect", `{"Container":"c","Force":true}`, "200 "},
+		{"POST", "/networks/web/disconnect", `{"Container":"c"}`, `403 {"message":"no"}`},
+		{"DELETE", "/networks/web", "", "204 "},
+		{"DELETE", "/networks/x", "", `404 {"message":"network x not found"}`},
+	} {
+		a := d.do(c.method, c.path, c.body, "Content-Type", "application/json")
+		assert.Check(t, fmt.Sprint(a.StatusCode, " ", strings.TrimSpace(a.body)) == c.want, "%s %s: %d %s", c.method, c.path, a.StatusCode, a.body)
+	}
 }
 
 func TestVersionsOutsideTheWindowAreRefused(t *testing.T) {

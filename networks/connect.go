@@ -1,0 +1,107 @@
+package networks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/network"
+
+	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/internal/sandbox"
+)
+
+// Connect puts a running container on a further network. After an error nothing has changed.
+func (n *Networks) Connect(ctx context.Context, container, ref string, config *network.EndpointSettings, hostname string) error {
+	box := n.box(container)
+	if box == nil {
+		return fmt.Errorf("container %s has no networks", container)
+	}
+	nw, err := n.find(ref)
+	if err != nil {
+		return err
+	}
+	ep, err := n.addEndpoint(ctx, box, nw, config, hostname)
+	if err != nil {
+		return err
+	}
+	itf, err := n.join(ctx, ep, box.freeName())
+	if err == nil && itf.Name != "" {
+		itf.Gateway, itf.GatewayIPv6 = netip.Addr{}, netip.Addr{}
+		if err = sandbox.Connect(box.path(), itf); err == nil {
+			n.settle(ctx, ep)
+			err = n.route(box)
+		}
+	}
+	if err == nil {
+		err = n.saveBox(box)
+	}
+	if err != nil {
+		return errors.Join(err, n.removeEndpoint(ctx, ep, false, false))
+	}
+	n.event(events.ActionConnect, nw, map[string]string{"container": container})
+	return nil
+}
+
+// freeName is the first ethN that the box has no interface of.
+func (b *Box) freeName() string {
+	used := map[string]bool{}
+	for _, ep := range b.Endpoints {
+		used[ep.Interface] = true
+	}
+	for i := 0; ; i++ {
+		if name := fmt.Sprintf("eth%d", i); !used[name] {
+			return name
+		}
+	}
+}
+
+// route gives a running box the default routes that its networks make.
+func (n *Networks) route(box *Box) error {
+	v4, v6 := box.gateways()
+	var hops []sandbox.Hop
+	if v4 != nil {
+		hops = append(hops, sandbox.Hop{Interface: v4.Interface, Gateway: v4.Gateway})
+	}
+	if v6 != nil {
+		hops = append(hops, sandbox.Hop{Interface: v6.Interface, Gateway: v6.Gateway6})
+	}
+	return sandbox.SetDefaults(box.path(), hops...)
+}
+
+// Disconnect takes a running container from a network. Its published ports go with the
+// endpoint that has them, or move to the next one with a way out.
+func (n *Networks) Disconnect(ctx context.Context, container, ref string) error {
+	nw, err := n.find(ref)
+	if err != nil {
+		return err
+	}
+	box := n.box(container)
+	if box == nil {
+		return errs.Forbidden("container %s is not connected to network %s", container, nw.Name)
+	}
+	for _, ep := range box.Endpoints {
+		if ep.network == nw {
+			return n.disconnect(ctx, box, ep)
+		}
+	}
+	return errs.Forbidden("container %s is not connected to network %s", container, nw.Name)
+}
+
+func (n *Networks) disconnect(ctx context.Context, box *Box, ep *Endpoint) error {
+	if err := n.removeEndpoint(ctx, ep, false, true); err != nil {
+		return err
+	}
+	err := n.route(box)
+	if ep.Publishes {
+		if next, _ := box.gateways(); next != nil {
+			n.mu.Lock()
+			next.Publishes = true
+			n.mu.Unlock()
+			err = errors.Join(err, n.publish(ctx, box))
+		}
+	}
+	return errors.Join(err, n.saveBox(box))
+}

@@ -1,0 +1,233 @@
+package networks
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/netip"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/network"
+
+	"github.com/jobengine/engine/engine"
+	"github.com/jobengine/engine/internal/durable"
+	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/jobs"
+	"github.com/jobengine/engine/networkdriver"
+	"github.com/jobengine/engine/networks/ipam"
+)
+
+func (n *Networks) create(ctx context.Context, _ *engine.Job, in jobs.NetworkCreateIn) (jobs.NetworkCreateOut, error) {
+	r, err := n.newRecord(in.CreateRequest)
+	if err != nil {
+		return jobs.NetworkCreateOut{}, err
+	}
+	// A client that goes away must not leave a network half made.
+	nw, err := n.make(context.WithoutCancel(ctx), r, in.IPAM)
+	if err != nil {
+		return jobs.NetworkCreateOut{}, err
+	}
+	n.event(events.ActionCreate, nw, nil)
+	return jobs.NetworkCreateOut{ID: nw.ID}, nil
+}
+
+var validName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
+
+// newRecord checks a request.
+func (n *Networks) newRecord(in network.CreateRequest) (*record, error) {
+	r := &record{
+		Format: format, ID: newID(), Name: in.Name, Created: time.Now().UTC(), Driver: in.Driver,
+		Internal: in.Internal, Attachable: in.Attachable, EnableIPv4: true, Options: in.Options, Labels: in.Labels,
+	}
+	switch {
+	case strings.TrimSpace(in.Name) == "":
+		return nil, errs.Invalid("invalid network name: name is empty")
+	case !validName.MatchString(in.Name):
+		return nil, errs.Invalid("%q includes invalid characters, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed", in.Name)
+	case in.Name == "none", in.Name == "host", in.Name == "bridge", in.Name == "default":
+		return nil, errs.Forbidden("operation is not permitted on predefined %s network ", in.Name)
+	case in.Scope != "" && in.Scope != "local", in.Ingress:
+		return nil, errs.Unavailable("This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.")
+	case in.ConfigOnly, in.ConfigFrom != nil && in.ConfigFrom.Network != "":
+		return nil, errs.NotImplemented("config-only networks do not exist yet in this version")
+	}
+	if r.Driver == "" || r.Driver == "default" {
+		r.Driver = "bridge"
+	}
+	d, ok := n.cfg.Drivers[r.Driver]
+	if !ok {
+		return nil, errs.NotFound("could not find plugin %s in v1 plugin registry: plugin not found", r.Driver)
+	}
+	if networkdriver.CapabilitiesOf(d).Predefined {
+		return nil, errs.Forbidden("only one instance of \"%s\" network is allowed", r.Driver)
+	}
+	if in.EnableIPv4 != nil {
+		r.EnableIPv4 = *in.EnableIPv4
+	}
+	if in.EnableIPv6 != nil {
+		r.EnableIPv6 = *in.EnableIPv6
+	}
+	if !r.EnableIPv4 && !r.EnableIPv6 {
+		return nil, errs.Invalid("IPv4 or IPv6 must be enabled")
+	}
+	if in.IPAM != nil {
+		r.IPAMDriver, r.IPAMOptions = in.IPAM.Driver, in.IPAM.Options
+		if r.IPAMDriver != "" && r.IPAMDriver != "default" && r.IPAMDriver != "null" {
+			return nil, errs.NotFound("could not find plugin %s in v1 plugin registry: plugin not found", r.IPAMDriver)
+		}
+		var bad []string
+		for _, c := range in.IPAM.Config {
+			bad = append(bad, checkIPAM(c, r.EnableIPv6)...)
+		}
+		if len(bad) > 0 {
+			return nil, errs.Invalid("invalid network config:\n%s", strings.Join(bad, "\n"))
+		}
+	}
+	return r, nil
+}
+
+// checkIPAM says what is wrong with one range of addresses.
+func checkIPAM(c network.IPAMConfig, v6 bool) (bad []string) {
+	if !c.Subnet.IsValid() {
+		if c.Gateway.IsValid() || c.IPRange.IsValid() || len(c.AuxAddress) > 0 {
+			bad = append(bad, "invalid subnet: a gateway, an ip-range or an aux-address needs a subnet")
+		}
+		return bad
+	}
+	if c.Subnet != c.Subnet.Masked() {
+		bad = append(bad, "invalid subnet "+c.Subnet.String()+": it should be "+c.Subnet.Masked().String())
+	}
+	if c.Subnet.Addr().Is6() && !v6 {
+		bad = append(bad, "invalid subnet "+c.Subnet.String()+": IPv6 has not been enabled for this network")
+	}
+	if c.IPRange.IsValid() {
+		if c.IPRange != c.IPRange.Masked() {
+			bad = append(bad, "invalid ip-range "+c.IPRange.String()+": it should be "+c.IPRange.Masked().String())
+		}
+		if !c.Subnet.Contains(c.IPRange.Addr()) || c.IPRange.Bits() < c.Subnet.Bits() {
+			bad = append(bad, "invalid ip-range "+c.IPRange.String()+": parent subnet "+c.Subnet.String()+" doesn't contain ip-range")
+		}
+	}
+	if c.Gateway.IsValid() && !c.Subnet.Contains(c.Gateway) {
+		bad = append(bad, "invalid gateway "+c.Gateway.String()+": parent subnet "+c.Subnet.String()+" doesn't contain this address")
+	}
+	for name, a := range c.AuxAddress {
+		if !a.IsValid() || !c.Subnet.Contains(a) {
+			bad = append(bad, "invalid auxiliary address "+name+": parent subnet "+c.Subnet.String()+" doesn't contain this address")
+		}
+	}
+	return bad
+}
+
+// make gives a record its subnets, writes it, and lets the driver make the network.
+func (n *Networks) make(ctx context.Context, r *record, asked *network.IPAM) (*Network, error) {
+	nw, err := n.reserve(r, asked)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if nw.making = false; err != nil {
+			delete(n.byID, nw.ID)
+		}
+	}()
+	// The record first: what a kill leaves in the kernel has an owner then.
+	if err = n.save(&nw.record); err != nil {
+		return nil, err
+	}
+	if err = n.cfg.Drivers[nw.Driver].CreateNetwork(ctx, nw.forDriver()); err != nil {
+		if e := durable.Remove(n.cfg.FS, n.recordPath(nw.ID)); e != nil {
+			n.cfg.Log.Errorf("network %s: it could not be made, and its record not be removed: %v", nw.Name, e)
+		}
+		if errors.Is(err, networkdriver.ErrInUse) {
+			err = errs.Forbidden("%w", err)
+		}
+		return nil, err
+	}
+	return nw, nil
+}
+
+// reserve takes the name and the subnets, so that nobody else gets them meanwhile.
+func (n *Networks) reserve(r *record, asked *network.IPAM) (*Network, error) {
+	onHost := hostRanges()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var ours []netip.Prefix
+	for _, nw := range n.byID {
+		if nw.Name == r.Name {
+			return nil, errs.Conflict("network with name %s already exists", r.Name)
+		}
+		for _, s := range nw.Subnets {
+			ours = append(ours, s.Subnet)
+		}
+	}
+	if networkdriver.CapabilitiesOf(n.cfg.Drivers[r.Driver]).Addresses && r.IPAMDriver != "null" {
+		if err := n.chooseSubnets(r, asked, ours, onHost); err != nil {
+			return nil, err
+		}
+	}
+	nw := newNetwork(r)
+	nw.making = true
+	n.byID[r.ID] = nw
+	return nw, nil
+}
+
+func (n *Networks) chooseSubnets(r *record, asked *network.IPAM, ours, onHost []netip.Prefix) error {
+	has := map[bool]bool{} // by family: is it IPv6?
+	if asked != nil {
+		for _, c := range asked.Config {
+			if !c.Subnet.IsValid() {
+				continue
+			}
+			for _, o := range ours {
+				if o.Overlaps(c.Subnet) {
+					return errs.Forbidden("invalid pool request: Pool overlaps with other one on this address space")
+				}
+			}
+			ours = append(ours, c.Subnet)
+			s := subnet{Subnet: c.Subnet.Masked(), Range: c.IPRange, Gateway: c.Gateway, Aux: c.AuxAddress, Given: true}
+			has[s.Subnet.Addr().Is6()] = true
+			r.Subnets = append(r.Subnets, s)
+		}
+	}
+	for _, v6 := range []bool{false, true} {
+		if has[v6] || v6 && !r.EnableIPv6 || !v6 && !r.EnableIPv4 {
+			continue
+		}
+		taken := append(append([]netip.Prefix{}, ours...), onHost...)
+		p, err := ipam.Choose(n.cfg.Pools, v6, taken)
+		if err != nil && v6 {
+			p, err = n.uniqueLocal(taken)
+		}
+		if err != nil {
+			return errs.Invalid("%w", err)
+		}
+		ours = append(ours, p)
+		r.Subnets = append(r.Subnets, subnet{Subnet: p})
+	}
+	for i := range r.Subnets {
+		s := &r.Subnets[i]
+		if s.Gateway.IsValid() || r.Internal && r.Driver != "bridge" {
+			continue
+		}
+		space := newNetwork(&record{Subnets: []subnet{*s}}).spaces[0] // without what is taken by name
+		gw, err := space.Next()
+		if err != nil {
+			return errs.Invalid("no address is left for the gateway of %s", s.Subnet)
+		}
+		s.Gateway = gw
+	}
+	return nil
+}
+
+// uniqueLocal makes a /64 of random unique local addresses (RFC 4193).
+func (n *Networks) uniqueLocal(taken []netip.Prefix) (netip.Prefix, error) {
+	var b [16]byte
+	rand.Read(b[1:6])
+	b[0] = 0xfd
+	return ipam.Choose([]ipam.Pool{{Base: netip.PrefixFrom(netip.AddrFrom16(b), 48), Size: 64}}, true, taken)
+}
