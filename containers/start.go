@@ -187,7 +187,7 @@ func (r *run) prepare(context.Context) (err error) {
 		return errNoDeviceDriver(hc.DeviceRequests[0])
 	}
 	if r.in.User, err = spec.FindUser(r.rootfs, s.Config.User, hc.GroupAdd); err != nil {
-		return err
+		return errs.Invalid("%w", err)
 	}
 	if err := checkUser(r.in.IDs, r.in.User); err != nil {
 		return err

@@ -39,6 +39,9 @@ func securityOptions(given []string) (opts []string, openPaths bool, err error) 
 		}
 		opts = append(opts, opt)
 	}
+	if openPaths && opts == nil {
+		opts = []string{} // as docker's client sends it
+	}
 	return opts, openPaths, nil
 }
 

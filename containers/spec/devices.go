@@ -1,7 +1,6 @@
 package spec
 
 import (
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -133,7 +132,7 @@ func HostDevices(list []container.DeviceMapping) ([]Device, error) {
 		if !info.IsDir() {
 			d, ok := hostDevice(src, in, access)
 			if !ok {
-				return nil, fmt.Errorf("error gathering device information while adding custom device %q: not a device node", m.PathOnHost)
+				return nil, errs.Invalid("error gathering device information while adding custom device %q: not a device node", m.PathOnHost)
 			}
 			found = append(found, d)
 			continue
@@ -143,7 +142,7 @@ func HostDevices(list []container.DeviceMapping) ([]Device, error) {
 			return nil, gathering(m.PathOnHost, err)
 		}
 		if len(inFolder) == 0 {
-			return nil, fmt.Errorf("error gathering device information while adding custom device %q: not a device node", m.PathOnHost)
+			return nil, errs.Invalid("error gathering device information while adding custom device %q: not a device node", m.PathOnHost)
 		}
 		found = append(found, inFolder...)
 	}
@@ -155,7 +154,7 @@ func gathering(path string, err error) error {
 	if asPathError(err, &pe) {
 		err = pe.Err
 	}
-	return fmt.Errorf("error gathering device information while adding custom device %q: %w", path, err)
+	return errs.Invalid("error gathering device information while adding custom device %q: %w", path, err)
 }
 
 // AllDevices are the devices of the host for a privileged container. Terminals
