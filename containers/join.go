@@ -157,6 +157,21 @@ func (r *run) joined() error {
 	return nil
 }
 
+// donorsGone is joined for a start that has failed: a namespace cannot be
+// entered any more a moment before the process that it belongs to is gone.
+func (r *run) donorsGone() error {
+	if len(r.donors) == 0 {
+		return nil
+	}
+	for range 20 {
+		if err := r.joined(); err != nil {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return nil
+}
+
 // errNotShareable is what docker says of a container that keeps its memory for itself.
 func errNotShareable(id string) error {
 	return errs.Conflict("can't join IPC of container %s: non-shareable IPC (hint: use IpcMode:shareable for the donor container)", id)

@@ -73,12 +73,33 @@ func (c *Containers) restartLater(ct *Container, pause time.Duration) {
 	if _, err := ct.await(ctx, func(s *Snapshot) bool { return !s.State.Restarting || s.State.Removing }); err == nil || c.life.Err() != nil {
 		return
 	}
-	c.awaitDonors(c.life, ct)
-	if c.life.Err() != nil {
-		return
-	}
-	if err := c.startAgain(context.WithoutCancel(ctx), ct); err != nil && !errors.As(err, new(refusal)) {
+	if err := c.startByPolicy(ct); err != nil && !errors.As(err, new(refusal)) {
 		c.log.Warnf("container %s: its restart policy could not start it: %v", ct.id, err)
+	}
+}
+
+// donorTries is how often a policy tries to start a container that joins others:
+// one of those may be about to end, and to start again, without that being seen yet.
+const donorTries = 6
+
+// startByPolicy starts a container once those are there that it joins.
+func (c *Containers) startByPolicy(ct *Container) error {
+	for try := 1; ; try++ {
+		c.awaitDonors(c.life, ct)
+		if c.life.Err() != nil {
+			return nil
+		}
+		err := c.startAgain(context.WithoutCancel(c.life), ct)
+		if err == nil || try == donorTries || len(joins(ct.Snapshot().HostConfig)) == 0 || errors.As(err, new(refusal)) {
+			return err
+		}
+		failed := ct.Snapshot()
+		ctx, cancel := context.WithTimeout(c.life, time.Duration(try)*firstPause)
+		_, changed := ct.await(ctx, func(s *Snapshot) bool { return s != failed })
+		cancel()
+		if changed == nil {
+			return err // somebody else has to do with it
+		}
 	}
 }
 
@@ -121,7 +142,7 @@ func (c *Containers) startFewAtATime(list []*Container) {
 				if c.life.Err() != nil {
 					continue
 				}
-				if err := c.startAgain(context.WithoutCancel(c.life), ct); err != nil && !errors.As(err, new(refusal)) {
+				if err := c.startByPolicy(ct); err != nil && !errors.As(err, new(refusal)) {
 					c.log.Warnf("container %s: its restart policy could not start it: %v", ct.id, err)
 				}
 			}

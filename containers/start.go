@@ -350,7 +350,7 @@ func (r *run) createProcess(ctx context.Context) error {
 		ExitFile: exitFile, Durable: exitFile != "",
 	})
 	if err != nil {
-		if gone := r.joined(); gone != nil {
+		if gone := r.donorsGone(); gone != nil {
 			return gone
 		}
 		return runtimeError(err)
