@@ -83,7 +83,7 @@ func TestSoakRunsInSequenceLeaveNothing(t *testing.T) {
 	}
 	run(50)
 	before, files := e.settled(idle), e.files()
-	run(300)
+	run(size(300, 1000))
 	after := e.settled(before)
 	t.Logf("before %+v, after %+v", before, after)
 	assert.Equal(t, after.processes, before.processes)
@@ -98,7 +98,7 @@ func TestSoakRunsInSequenceLeaveNothing(t *testing.T) {
 func TestSoakFiftyAtOnce(t *testing.T) {
 	e := startLoaded(t)
 	once := func() error {
-		errs := make([]error, 50)
+		errs := make([]error, size(50, 200))
 		var wg sync.WaitGroup
 		for i := range errs {
 			wg.Add(1)

@@ -28,8 +28,9 @@ type Daemon struct {
 	LogFile      string
 	TmpDir       string // its TMPDIR
 	CgroupParent string
-	Dockerd      bool // the oracle, not ours
-	KeepPidFile  bool // Start leaves the file of a daemon that was killed where it is
+	Dockerd      bool   // the oracle, not ours
+	TCP          string // host:port for Hijack and Follow; "" is the socket
+	KeepPidFile  bool   // Start leaves the file of a daemon that was killed where it is
 
 	flags []string
 	env   []string

@@ -20,9 +20,13 @@ type Stream struct {
 // Read gives what the daemon sends, frames included where there is no terminal.
 func (s *Stream) Read(p []byte) (int, error) { return s.r.Read(p) }
 
-// Reset breaks the connection off as a crashed client's kernel does over TCP;
-// a unix socket that is closed with unread bytes in it does the same.
-func (s *Stream) Reset() { s.Close() }
+// Reset breaks the connection off as the kernel of a client that crashed does.
+func (s *Stream) Reset() {
+	if tcp, ok := s.Conn.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+	s.Close()
+}
 
 // Expect reads until text has come.
 func (s *Stream) Expect(text string) error {
@@ -59,12 +63,16 @@ func (d *Daemon) stream(method, path string, body any, headers string, want int)
 			return nil, err
 		}
 	}
-	conn, err := net.DialTimeout("unix", d.Socket, 10*time.Second)
+	network, address := "unix", d.Socket
+	if d.TCP != "" {
+		network, address = "tcp", d.TCP
+	}
+	conn, err := net.DialTimeout(network, address, 10*time.Second)
 	if err != nil {
 		return nil, err
 	}
 	conn.SetDeadline(time.Now().Add(20 * time.Second))
-	fmt.Fprintf(conn, "%s %s%s HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s",
+	fmt.Fprintf(conn, "%s %s%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s",
 		method, Version, path, len(text), headers, text)
 	r := bufio.NewReader(conn)
 	status, err := r.ReadString('\n')
