@@ -37,6 +37,8 @@ func (c *Containers) freeze(ctx context.Context, ct *Container) error {
 	}
 	if err := c.runtime.Pause(ctx, ct.id); errors.Is(err, ErrUnsupported) {
 		return errs.NotImplemented("Cannot pause container %s: %v", ct.id, err)
+	} else if errors.Is(err, ErrNotRunning) || errors.Is(err, ErrAbsent) { // its end is on its way to us
+		return errs.Conflict("Container %s is not running", ct.id)
 	} else if err != nil {
 		return inDockersWords("Cannot pause container %s: %w", ct.id, err)
 	}

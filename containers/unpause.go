@@ -2,6 +2,7 @@ package containers
 
 import (
 	"context"
+	"errors"
 
 	"github.com/moby/moby/api/types/events"
 
@@ -29,7 +30,9 @@ func (c *Containers) thaw(ctx context.Context, ct *Container) error {
 	if s := ct.Snapshot().State; !s.Running || !s.Paused {
 		return errs.Conflict("Container %s is not paused", ct.id)
 	}
-	if err := c.runtime.Resume(ctx, ct.id); err != nil {
+	if err := c.runtime.Resume(ctx, ct.id); errors.Is(err, ErrNotRunning) || errors.Is(err, ErrAbsent) {
+		return errs.Conflict("Container %s is not paused", ct.id)
+	} else if err != nil {
 		return inDockersWords("Cannot unpause container %s: %w", ct.id, err)
 	}
 	s := ct.update(func(s *Snapshot) { s.State.Paused = false })

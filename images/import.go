@@ -141,7 +141,7 @@ func (i *Images) download(ctx context.Context, job *engine.StreamJob[jobs.Import
 	req.Header.Set("Accept-Encoding", "identity")
 	resp, err := downloads().Do(req)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, errs.Invalid("%w", err) // it is the client who names the source
 	}
 	if resp.StatusCode != http.StatusOK {
 		resp.Body.Close()
