@@ -47,6 +47,9 @@ type Options struct {
 	Flags []string
 	// Env is added to its environment.
 	Env []string
+	// Wrap, when not empty, is a command line that runs the daemon's, which is
+	// put behind it; it becomes that by exec, so that its process is the daemon.
+	Wrap []string
 	// ExecRoot, when not empty, lies outside Dir: on a tmpfs, as /run does.
 	ExecRoot string
 }
@@ -63,6 +66,7 @@ func StartEngine(o Options) (*Daemon, error) {
 	}
 	d.flags = append([]string{bin, "-d", "-H", "unix://" + d.Socket, "--data-root", d.DataRoot, "--exec-root", d.ExecRoot,
 		"-p", d.PidFile, "--cgroup-parent", d.CgroupParent}, o.Flags...)
+	d.flags = append(append([]string{}, o.Wrap...), d.flags...)
 	return d, d.Start()
 }
 
