@@ -32,7 +32,7 @@ func TestTheInitReapsAndWeighsNothing(t *testing.T) {
 		e.must(append(append([]string{"run", "-d", "--init", "--name", "web"}, mode...), "busybox",
 			"sh", "-c", "for i in $(seq 50); do (sleep 0.2 &); done; (exec sleep 1000 &); exec sleep 1000")...)
 		pid := e.must("inspect", "-f", "{{.State.Pid}}", "web")
-		assert.Equal(t, statusOf(t, pid, "Name"), "docker-init")
+		eventually(t, "the init runs", func() bool { return statusOf(t, pid, "Name") == "docker-init" })
 		eventually(t, "orphans are reaped", func() bool {
 			out := e.must("top", "web", "-o", "pid,stat,comm")
 			return !strings.Contains(out, "Z") && strings.Count(out, "\n") == 3
