@@ -15,6 +15,9 @@ func (d *Driver) OOMKilled(_ context.Context, id string) (bool, error) {
 	if err != nil || r.MemoryCgroup == "" {
 		return false, err
 	}
+	if r.OutOfMemory.Tells(r.Process) {
+		return true, nil
+	}
 	for _, name := range []string{"memory.events", "memory.oom_control"} {
 		f, err := os.Open(filepath.Join(r.MemoryCgroup, name))
 		if err != nil {

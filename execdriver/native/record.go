@@ -12,6 +12,8 @@ import (
 	"github.com/opencontainers/runc/libcontainer/configs"
 
 	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/durable"
+	"github.com/jobengine/engine/internal/lateoom"
 	"github.com/jobengine/engine/internal/pidfd"
 )
 
@@ -23,6 +25,8 @@ type record struct {
 	// Cgroup folders; on cgroup v2 both are the one folder.
 	MemoryCgroup  string `json:",omitempty"`
 	FreezerCgroup string `json:",omitempty"`
+	// OutOfMemory is there for a scope of systemd, which goes with its last process.
+	OutOfMemory *lateoom.Trace `json:",omitempty"`
 	// Cgroups are all of its cgroup folders, if removing them is all there is to
 	// be done for its end, so that Delete need not read libcontainer's state, which
 	// has the whole configuration in it. Nil says that there is more: hooks, a
@@ -45,6 +49,9 @@ func (d *Driver) saveRecord(id string, c *libcontainer.Container) (record, error
 	}
 	if !r.SharedPID && len(state.Config.Hooks) == 0 && state.Config.IntelRdt == nil && !state.Config.Cgroups.Systemd {
 		r.Cgroups = slices.Compact(slices.Sorted(maps.Values(state.CgroupPaths)))
+	}
+	if state.Config.Cgroups.Systemd {
+		r.OutOfMemory = lateoom.Begin(r.MemoryCgroup)
 	}
 	text, err := json.Marshal(r)
 	if err != nil {
@@ -71,4 +78,14 @@ func (d *Driver) record(id string) (record, error) {
 		return r, err
 	}
 	return r, json.Unmarshal(text, &r)
+}
+
+// changeRecord replaces the record of a container. Whoever reads it meanwhile
+// sees the old or the new one.
+func (d *Driver) changeRecord(id string, r record) error {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return durable.WriteFileUnsynced(durable.OS, filepath.Join(d.dir(id), recordName), text, 0o600)
 }

@@ -29,6 +29,13 @@ func (d *Driver) Signal(ctx context.Context, id string, sig syscall.Signal) erro
 	if sig != unix.SIGKILL {
 		awaitProgram(r.Pid)
 	}
+	if sig == unix.SIGKILL && r.OutOfMemory != nil {
+		// What dies of this does not die for lack of memory.
+		r.OutOfMemory = nil
+		if err := d.changeRecord(id, r); err != nil {
+			return err
+		}
+	}
 	if err := pidfd.SignalTo(r.Process, sig); errors.Is(err, os.ErrProcessDone) {
 		return execdriver.ErrNotRunning
 	} else if err != nil {

@@ -14,6 +14,9 @@ func (d *Driver) OOMKilled(_ context.Context, id string) (bool, error) {
 	if err != nil || r.MemoryCgroup == "" {
 		return false, err
 	}
+	if r.OutOfMemory.Tells(r.Process) {
+		return true, nil
+	}
 	for _, name := range []string{"memory.events", "memory.oom_control"} {
 		text, err := os.ReadFile(filepath.Join(r.MemoryCgroup, name))
 		if err != nil {

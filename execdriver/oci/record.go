@@ -13,6 +13,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/cgroupnames"
+	"github.com/jobengine/engine/internal/lateoom"
 	"github.com/jobengine/engine/internal/pidfd"
 )
 
@@ -21,6 +23,8 @@ type record struct {
 	pidfd.Process
 	SharedPID    bool   // no pid namespace of its own
 	MemoryCgroup string `json:",omitempty"` // folder
+	// OutOfMemory is there for a scope of systemd, which goes with its last process.
+	OutOfMemory *lateoom.Trace `json:",omitempty"`
 }
 
 func (d *Driver) recordPath(id string) string { return filepath.Join(d.dir(id), "record.json") }
@@ -30,6 +34,9 @@ func (d *Driver) pausedPath(id string) string { return filepath.Join(d.dir(id), 
 
 func (d *Driver) saveRecord(id string, p pidfd.Process, spec *specs.Spec) error {
 	r := record{Process: p, MemoryCgroup: memoryCgroup(p.Pid), SharedPID: sharesPID(spec)}
+	if spec.Linux != nil && cgroupnames.IsSystemd(spec.Linux.CgroupsPath) {
+		r.OutOfMemory = lateoom.Begin(r.MemoryCgroup)
+	}
 	return save(d.recordPath(id), r)
 }
 

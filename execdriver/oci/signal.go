@@ -2,6 +2,7 @@ package oci
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/durable"
 	"github.com/jobengine/engine/internal/pidfd"
 )
 
@@ -22,6 +24,15 @@ func (d *Driver) Signal(ctx context.Context, id string, sig syscall.Signal) erro
 	}
 	if !r.Alive() {
 		return execdriver.ErrNotRunning
+	}
+	if sig == unix.SIGKILL && r.OutOfMemory != nil {
+		// What dies of this does not die for lack of memory.
+		r.OutOfMemory = nil
+		if text, err := json.Marshal(r); err != nil {
+			return err
+		} else if err := durable.WriteFileUnsynced(durable.OS, d.recordPath(id), text, 0o600); err != nil {
+			return err
+		}
 	}
 	if err := pidfd.SignalTo(r.Process, sig); errors.Is(err, os.ErrProcessDone) {
 		return execdriver.ErrNotRunning

@@ -132,6 +132,12 @@ func zombieStatus(p Process) (unix.WaitStatus, error) {
 	return unix.WaitStatus(status), err
 }
 
+// ZombieCode gives the exit code of a process that has ended and was not reaped yet.
+func ZombieCode(p Process) (code int, ok bool) {
+	status, err := zombieStatus(p)
+	return exitCode(status), err == nil
+}
+
 // StartTime is when the process started, in clock ticks since boot.
 func StartTime(pid int) (uint64, error) {
 	fields, err := procStat(pid)
