@@ -67,15 +67,15 @@ func (d *Driver) Create(ctx context.Context, id string, b execdriver.Bundle, std
 // callPath is a file that names the runtime's process while it makes the container.
 func (d *Driver) callPath(id string) string { return filepath.Join(d.dir(id), "creating.json") }
 
-// bundle gives the folder of a bundle that this process may run: the caller's, or ours
-// with a changed copy of the spec.
+// version is what our specs say to runtimes. Those that know an older version only, such as
+// Debian 12's crun, look at nothing else than this number; what is newer in a spec they leave out,
+// whatever it says.
+const version = "1.0.2"
+
+// bundle makes a bundle with a changed copy of the spec, one that this process may run.
 func (d *Driver) bundle(id string, b execdriver.Bundle) (string, error) {
-	process := rlimit.WithinReach(b.Spec.Process)
-	if process == b.Spec.Process {
-		return b.Dir, nil
-	}
 	spec := *b.Spec
-	spec.Process = process
+	spec.Version, spec.Process = version, rlimit.WithinReach(b.Spec.Process)
 	return d.dir(id), save(filepath.Join(d.dir(id), "config.json"), spec)
 }
 

@@ -72,6 +72,19 @@ func classify(text string) error {
 	case has(reason, "permission denied", "is a directory", "not a directory"):
 		return classed{text, execdriver.ErrNotExecutable}
 	}
+	return classifyC(text)
+}
+
+// classifyC is for crun, which adds the C library's text of the error number.
+func classifyC(text string) error {
+	text = strings.TrimSpace(text)
+	switch {
+	case !strings.HasPrefix(text, "executable file ") && !strings.HasPrefix(text, "open executable") && !strings.HasPrefix(text, "exec container process"):
+	case has(text, "not found in $PATH", "No such file or directory"):
+		return classed{text, execdriver.ErrNoProgram}
+	case has(text, "Permission denied", "Is a directory", "Not a directory"):
+		return classed{text, execdriver.ErrNotExecutable}
+	}
 	return errors.New(text)
 }
 

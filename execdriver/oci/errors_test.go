@@ -81,6 +81,22 @@ garbage
 	assert.Equal(t, lastError(nil), "")
 }
 
+func TestCrunsSentencesAreClassed(t *testing.T) {
+	for text, class := range map[string]error{
+		"executable file `nope` not found in $PATH: No such file or directory": execdriver.ErrNoProgram,
+		"executable file `nope` not found in $PATH":                            execdriver.ErrNoProgram,
+		"open executable: Permission denied":                                   execdriver.ErrNotExecutable,
+		"exec container process `/bin/x`: Permission denied":                   execdriver.ErrNotExecutable,
+		"mount `proc` to `proc`: Permission denied":                            nil,
+	} {
+		err := classify(text)
+		assert.Equal(t, err.Error(), text)
+		for _, c := range []error{execdriver.ErrNoProgram, execdriver.ErrNotExecutable} {
+			assert.Check(t, errors.Is(err, c) == (c == class), "%s", text)
+		}
+	}
+}
+
 func TestUnknownOptionsAreRefused(t *testing.T) {
 	_, err := New(execdriver.Options{StateDir: t.TempDir(), Options: map[string]string{"colour": "red"}})
 	assert.ErrorContains(t, err, "colour")
