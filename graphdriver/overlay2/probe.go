@@ -58,6 +58,12 @@ func (h *host) askKernel(home string) error {
 		return err
 	}
 	defer unix.Close(fs)
+	if unix.FsconfigSetString(fs, "no-such-parameter", "x") == nil {
+		// Before Linux 6.5 overlayfs looks at names only when it is mounted.
+		// It has volatile then, since 5.10, and not the others.
+		h.volatile = true
+		return nil
+	}
 	h.manyLowers = unix.FsconfigSetString(fs, "lowerdir+", "/") == nil
 	h.volatile = unix.FsconfigSetFlag(fs, "volatile") == nil
 	h.nullUUID = unix.FsconfigSetString(fs, "uuid", "null") == nil

@@ -37,6 +37,7 @@ for part in $parts; do
 		OCI_RUNTIME=crun run "oci with crun, cgroupfs" ./oci.test -test.v -test.timeout 20m -test.run Conformance
 		OCI_RUNTIME=crun EXECTEST_SLICE=enginetest.slice run "oci with crun, systemd" ./oci.test -test.v -test.timeout 20m -test.run Conformance
 		run cgroupdir ./cgroupdir.test -test.v
+		TMPDIR=/var/tmp run overlay2 ./overlay2.test -test.v -test.timeout 20m
 		;;
 	supervisor) run supervisor ./supervisor.test -test.v -test.timeout 20m ;;
 	system) run system ./system.test -test.v -test.timeout 25m ;;

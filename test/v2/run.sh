@@ -81,6 +81,7 @@ payload() {
 			static 'seccomp netgo osusergo' native.test ./execdriver/native
 			static 'seccomp netgo osusergo' oci.test ./execdriver/oci
 			static 'netgo osusergo' cgroupdir.test ./internal/cgroupdir
+			static 'netgo osusergo' overlay2.test ./graphdriver/overlay2
 			;;
 		supervisor) static 'seccomp netgo osusergo' supervisor.test ./supervisor/client ;;
 		system) static 'system seccomp netgo osusergo' system.test ./test ;;
