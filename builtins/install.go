@@ -1,6 +1,7 @@
 package builtins
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -113,7 +114,8 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 		// none writes nothing, and so is on no list of what can be read.
 		LogDrivers: append(set.Logs.Names(), "none"),
 		APIVersion: server.MaxAPIVersion, MinAPIVersion: cfg.MinAPIVersion,
-		Labels: cfg.Labels, Debug: cfg.Debug, LiveRestore: cfg.LiveRestore, SecurityOptions: securityOptions(remap),
+		InitBinary: cmp.Or(cfg.InitPath, stockInit),
+		Labels:     cfg.Labels, Debug: cfg.Debug, LiveRestore: cfg.LiveRestore, SecurityOptions: securityOptions(remap),
 		Containers: containerCounts{ctrs}, Images: img, Graph: graph, Networks: nets, Events: bus, Runtime: execDrivers{set, cfg},
 	}).Install(eng)
 

@@ -76,6 +76,9 @@ func (r *run) donor(ref string, gone func(id string) error) (*donor, error) {
 		return nil, err
 	}
 	d := &donor{ct: ct, s: ct.Snapshot(), gone: gone}
+	if d.s.State.Restarting && d.s.State.Pid == 0 {
+		return nil, errs.Conflict("Container %s is restarting, wait until the container is running", ct.id)
+	}
 	if !d.s.State.Running || d.s.State.Pid == 0 || !d.lives() {
 		return nil, gone(ct.id)
 	}
@@ -266,6 +269,20 @@ func (c *Containers) freeShm(s *Snapshot) error {
 
 // patienceForDonors is how long a policy waits for what its container joins.
 const patienceForDonors = time.Minute
+
+// sweepShm takes away what a kill has left between the making of shared memory
+// and its record, or between an end and the last word on it.
+func (c *Containers) sweepShm() {
+	entries, _ := os.ReadDir(filepath.Join(c.cfg.ExecRoot, "shm"))
+	for _, e := range entries {
+		if ct, ok := c.index.get(e.Name()); ok && ct.Snapshot().State.Running {
+			continue
+		}
+		if err := shm.Unmount(c.shmPath(e.Name())); err != nil {
+			c.log.Warnf("shared memory of a container that does not run: %v", err)
+		}
+	}
+}
 
 // awaitDonors waits while those that a container joins are about to start again,
 // since they end with it, or it with them, and all have policies.

@@ -39,6 +39,7 @@ func (c *Containers) Restore(ctx context.Context) error {
 		c.halfMade = append(c.halfMade, id)
 	}
 	c.removeHalfMade(ctx)
+	c.sweepShm()
 	c.sweepLayers(ctx)
 	c.sweepExecRoot(live)
 	exits := c.runtime.Exits()

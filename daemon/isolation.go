@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -27,9 +28,9 @@ func (i *isolation) flags(f *pflag.FlagSet) {
 
 // check refuses what no container could have.
 func (i *isolation) check() error {
-	switch i.DefaultIpcMode {
+	switch mode, _, _ := strings.Cut(i.DefaultIpcMode, ":"); mode {
 	case "private", "shareable":
-	case "host", "none":
+	case "host", "none", "container":
 		return fmt.Errorf(`IPC mode %q is not supported as default value; use "shareable" or "private"`, i.DefaultIpcMode)
 	default:
 		return fmt.Errorf(`default IPC mode setting (%s) is invalid; use "shareable" or "private"`, i.DefaultIpcMode)

@@ -83,6 +83,7 @@ func (s *System) info(_ context.Context, _ *engine.Job, _ jobs.InfoIn) (jobs.Inf
 		Swarm:              swarm.Info{LocalNodeState: swarm.LocalNodeStateInactive},
 		LiveRestoreEnabled: s.LiveRestore,
 		RuncCommit:         system.Commit{ID: linked("github.com/opencontainers/runc")},
+		InitBinary:         s.InitBinary,
 		SecurityOptions:    s.securityOptions(),
 		CDISpecDirs:        []string{},
 		Warnings:           s.warnings(),

@@ -20,6 +20,7 @@ type Config struct {
 	Labels         []string
 	Debug          bool
 	LiveRestore    bool
+	InitBinary     string   // what --init runs
 	Warnings       []string // what boot found out
 	// SecurityOptions that are on besides those that follow from the host, such as name=userns.
 	SecurityOptions []string

@@ -224,3 +224,25 @@ func TestCgroupsAreReadOnlyInEveryNamespaceMode(t *testing.T) {
 		}
 	}
 }
+
+// A daemon that is killed between the making of shared memory and its record leaves no mount for ever.
+func TestSharedMemoryOfAKilledStartIsTakenAway(t *testing.T) {
+	e := startLoaded(t)
+	e.must("run", "-d", "--name", "web", "--ipc", "shareable", "busybox", "sleep", "1000")
+	e.must("exec", "web", "sh", "-c", "echo mine >/dev/shm/file")
+	e.must("create", "--name", "made", "--ipc", "shareable", "busybox", "true")
+	e.Kill()
+	var left []string
+	for _, id := range []string{strings.Repeat("ab", 32), "made"} {
+		path := e.ExecRoot + "/shm/" + id
+		assert.NilError(t, os.MkdirAll(path, 0o700))
+		assert.NilError(t, syscall.Mount("shm", path, "tmpfs", 0, ""))
+		left = append(left, path)
+	}
+	assert.NilError(t, e.Start())
+	for _, path := range left {
+		_, err := os.Lstat(path)
+		assert.Assert(t, os.IsNotExist(err), "%s is left", path)
+	}
+	assert.Equal(t, e.must("run", "--rm", "--ipc", "container:web", "busybox", "cat", "/dev/shm/file"), "mine")
+}
