@@ -47,6 +47,7 @@ type Client struct {
 	lastKey uint64
 
 	exits     exitQueue
+	expected  atomic.Int64 // when Expect was last sent, in nanoseconds
 	shutdown  atomic.Bool
 	upgrading atomic.Bool
 	ending    context.Context
