@@ -34,6 +34,7 @@ type Config struct {
 
 	Isolation // of containers
 	Network   NetworkConfig
+	Limits    Limits
 
 	Labels        []string
 	LiveRestore   bool // containers run on when the daemon stops

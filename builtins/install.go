@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -15,7 +14,6 @@ import (
 	"github.com/jobengine/engine/events"
 	"github.com/jobengine/engine/images"
 	"github.com/jobengine/engine/internal/hostinfo"
-	"github.com/jobengine/engine/internal/quiet"
 	"github.com/jobengine/engine/jobs"
 	"github.com/jobengine/engine/server"
 	"github.com/jobengine/engine/system"
@@ -24,7 +22,7 @@ import (
 // InstallServer registers serveapi and acceptconnections, so that sockets can
 // be bound before anything slow happens.
 func (set *Set) InstallServer(eng *engine.Engine, cfg Config) {
-	set.server = server.Install(eng, server.Options{Log: cfg.Log, Debug: cfg.Debug, MinAPIVersion: cfg.MinAPIVersion})
+	server.Install(eng, server.Options{Log: cfg.Log, Debug: cfg.Debug, MinAPIVersion: cfg.MinAPIVersion})
 }
 
 // Install opens the drivers, makes the nouns, connects them, finds again what
@@ -58,6 +56,7 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 	}
 
 	tidyCgroup(eng, cfg)
+	pids := cfg.bound()
 	sup, err := set.openSupervisor(ctx, cfg, drivers)
 	if err != nil {
 		return err
@@ -65,17 +64,6 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 	eng.OnShutdown("supervisor", func(ctx context.Context) error {
 		// It ends at once, or as soon as the last container has.
 		return errors.Join(sup.Shutdown(ctx), sup.Close())
-	})
-
-	if set.server != nil {
-		set.server.OnConnect(sup.Expect)
-	}
-	rest := quiet.Memory(5 * time.Second)
-	eng.Use("rest", func(next engine.Handler) engine.Handler {
-		return func(ctx context.Context, job *engine.Job, in any) (any, error) {
-			defer rest.Touch()
-			return next(ctx, job, in)
-		}
 	})
 
 	bus := events.New()
@@ -97,7 +85,7 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 		Graph: graph, GraphDriver: graphName, Remap: remap,
 		Images: imageSource{img}, Runtime: newRuntime(sup), Events: containerEvents{bus, img}, Logs: set.Logs.items,
 		ExecDriver: cfg.DefaultRuntime, StockDriver: cfg.ExecDriver, ExecDrivers: cfg.runtimes(set), DefaultLog: cfg.LogDriver, DefaultLogOpts: cfg.LogOpts,
-		CgroupDriver: cfg.CgroupDriver, CgroupParent: cfg.CgroupParent, StopTimeout: int(cfg.DefaultStopTimeout.Seconds()),
+		CgroupDriver: cfg.CgroupDriver, CgroupParent: cfg.CgroupParent, PidsBound: pids, Ulimits: cfg.Limits.Ulimits, StopTimeout: int(cfg.DefaultStopTimeout.Seconds()),
 		ShmSizeBytes: cfg.DefaultShmSizeBytes,
 		Defaults:     defaults, InitPath: cfg.initFinder(),
 		Seccomp: hostinfo.SeccompBuilt, Log: cfg.Log,

@@ -65,6 +65,7 @@ type State struct {
 	Removed    bool // the container is gone
 	Dead       bool // removal failed, or the record is damaged
 	OOMKilled  bool
+	OOMKills   uint64 // processes of this run that were killed for it
 
 	Pid        int
 	StartTime  uint64 // of Pid

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	units "github.com/docker/go-units"
 	"github.com/sirupsen/logrus"
 
 	"github.com/jobengine/engine/containers/execs"
@@ -41,6 +42,8 @@ type Config struct {
 	DefaultLogOpts map[string]string // may be nil
 	CgroupDriver   string            // who makes cgroups, of package cgroupnames; "" is cgroupfs
 	CgroupParent   string            // "" is that package's default
+	Ulimits        []*units.Ulimit   // of containers that do not name them
+	PidsBound      int64             // processes of a container with a cgroup parent of its own and no limit; 0 is any number
 	StopTimeout    int               // seconds; 0 is 10, below 0 is for ever
 	ShmSizeBytes   int64             // of /dev/shm; 0 is 64 MiB
 	Seccomp        bool              // the exec driver can load system call filters
@@ -128,7 +131,7 @@ func (c *Containers) newRules() *request.Rules {
 	return &request.Rules{
 		Host: c.host.Host, HostName: c.host.name,
 		ExecDriver: c.cfg.ExecDriver, StockDriver: c.cfg.StockDriver, CgroupDriver: c.cfg.CgroupDriver, ExecDrivers: c.cfg.ExecDrivers, DefaultLog: c.cfg.DefaultLog, DefaultLogOpts: c.cfg.DefaultLogOpts,
-		ShmSizeBytes: c.cfg.ShmSizeBytes, Defaults: c.cfg.Defaults, AppArmor: c.host.facts.AppArmor, CheckLog: c.checkLog, Remapped: !c.cfg.Remap.IsZero(),
+		Ulimits: c.cfg.Ulimits, ShmSizeBytes: c.cfg.ShmSizeBytes, Defaults: c.cfg.Defaults, AppArmor: c.host.facts.AppArmor, CheckLog: c.checkLog, Remapped: !c.cfg.Remap.IsZero(),
 	}
 }
 

@@ -96,17 +96,18 @@ func (c *Containers) ended(ctx context.Context, ct *Container, e Exit, obey bool
 		e.At = time.Now()
 	}
 	now := ct.update(func(s *Snapshot) {
+		told := s.State.OOMKills // while it ran
 		again := obey && wantsRestart(s, e.ExitCode, s.ManualStop)
 		if again {
 			s.RestartCount++
 		}
 		s.State = State{
 			Running: again, Restarting: again,
-			ExitCode: e.ExitCode, OOMKilled: e.OOMKilled, Error: e.Error, Removing: s.State.Removing,
+			ExitCode: e.ExitCode, OOMKilled: e.OOMKilled, OOMKills: e.OOMKills, Error: e.Error, Removing: s.State.Removing,
 			StartedAt: s.State.StartedAt, FinishedAt: e.At.UTC(), Exits: s.State.Exits + 1,
 		}
 		// Told before anybody who waits can tell the next thing.
-		if e.OOMKilled {
+		if e.OOMKilled && (e.OOMKills > told || e.OOMKills == 0 && told == 0) {
 			c.event(s, events.ActionOOM)
 		}
 		ran := int64(s.State.FinishedAt.Sub(s.State.StartedAt).Seconds())

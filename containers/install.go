@@ -23,6 +23,9 @@ func (c *Containers) Install(eng *engine.Engine) {
 	jobs.ContainerChanges.Register(eng, c.changes)
 	jobs.Export.Register(eng, c.export)
 
+	jobs.ContainerUpdate.Register(eng, c.change)
+	jobs.ContainerStats.Register(eng, c.stats)
+
 	jobs.Containers.Register(eng, c.containers)
 	jobs.ContainerInspect.Register(eng, c.inspect)
 	jobs.Top.Register(eng, c.top)

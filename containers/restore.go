@@ -44,6 +44,7 @@ func (c *Containers) Restore(ctx context.Context) error {
 	c.sweepExecRoot(live)
 	exits := c.runtime.Exits()
 	go c.followExits(exits)
+	go c.followOOMs()
 	c.background(func() { c.startAtBoot(wanted) })
 	return nil
 }

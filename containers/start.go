@@ -165,6 +165,7 @@ func (r *run) prepare(context.Context) (err error) {
 		Hostname: s.Config.Hostname, HostNetwork: hc.NetworkMode.IsHost(), Host: r.c.host.spec(), Defaults: r.c.cfg.Defaults,
 		Tmpfs: map[string]string{},
 	}
+	r.in.PidsBound = r.c.pidsBound(hc)
 	if r.in.CgroupsPath, err = r.c.cgroup(s); err != nil {
 		return err
 	}

@@ -23,9 +23,11 @@ import (
 	"github.com/sirupsen/logrus"
 	"gotest.tools/v3/assert"
 
+	"github.com/jobengine/engine/containers/runtime"
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/graphdriver"
 	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/internal/usage"
 	"github.com/jobengine/engine/jobs"
 )
 
@@ -290,6 +292,8 @@ type standIn struct {
 	fail   map[string]error // by method
 	ignore map[syscall.Signal]bool
 	calls  []string
+	limits *specs.LinuxResources // of the last Update
+	ooms   chan runtime.OOM
 }
 
 type standInProc struct {
@@ -301,7 +305,7 @@ type standInProc struct {
 }
 
 func newStandIn() *standIn {
-	s := &standIn{procs: map[string]*standInProc{}, fail: map[string]error{}, ignore: map[syscall.Signal]bool{}, lastPd: 1000}
+	s := &standIn{procs: map[string]*standInProc{}, fail: map[string]error{}, ignore: map[syscall.Signal]bool{}, lastPd: 1000, ooms: make(chan runtime.OOM)}
 	s.cond = sync.NewCond(&s.mu)
 	return s
 }
@@ -424,6 +428,32 @@ func (s *standIn) Resume(_ context.Context, id string) error {
 	return nil
 }
 
+func (s *standIn) Update(_ context.Context, id string, limits *specs.LinuxResources) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limits = limits
+	return s.call("Update", id)
+}
+
+func (s *standIn) Stats(_ context.Context, id string) (usage.Usage, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return usage.Usage{Read: time.Now(), Pids: usage.Pids{Current: 3}}, s.call("Stats", id)
+}
+
+func (s *standIn) OOMs() iter.Seq[runtime.OOM] {
+	return func(yield func(runtime.OOM) bool) {
+		s.mu.Lock()
+		told := s.ooms
+		s.mu.Unlock()
+		for o := range told {
+			if !yield(o) {
+				return
+			}
+		}
+	}
+}
+
 func (s *standIn) Pids(_ context.Context, id string) ([]int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -502,6 +532,8 @@ func (s *standIn) disconnect() {
 	defer s.mu.Unlock()
 	s.life++
 	s.sent = 0
+	close(s.ooms)
+	s.ooms = make(chan runtime.OOM)
 	s.cond.Broadcast()
 }
 

@@ -57,6 +57,7 @@ type Config struct {
 	DefaultShmSize byteSize
 
 	Isolation isolation
+	Limits    limits
 
 	ShutdownTimeoutSeconds    int
 	DefaultStopTimeoutSeconds int
@@ -121,6 +122,7 @@ func flagSet(cfg *Config) *pflag.FlagSet {
 	cfg.DefaultShmSize = 64 << 20
 	f.Var(&cfg.DefaultShmSize, "default-shm-size", "Default size of /dev/shm of containers")
 	cfg.Isolation.flags(f)
+	cfg.Limits.flags(f)
 	f.IntVar(&cfg.ShutdownTimeoutSeconds, "shutdown-timeout", 15, "Seconds that running requests may take at shutdown")
 	f.IntVar(&cfg.DefaultStopTimeoutSeconds, "default-stop-timeout", 10, "Seconds that containers may take to stop")
 
@@ -220,6 +222,9 @@ func complete(cfg *Config, flags *pflag.FlagSet) error {
 		return fmt.Errorf("log-format: %q is neither text nor json", cfg.LogFormat)
 	}
 	if _, err := builtins.ParseExecOptions(cfg.ExecOpts); err != nil {
+		return err
+	}
+	if err := cfg.Limits.check(); err != nil {
 		return err
 	}
 	if err := cfg.Isolation.check(); err != nil {

@@ -216,8 +216,8 @@ func (cfg *Config) parts(log *logrus.Logger) builtins.Config {
 		UsernsRemap:  cfg.UsernsRemap,
 		CgroupParent: cfg.CgroupParent, DefaultShmSizeBytes: int64(cfg.DefaultShmSize),
 		DefaultStopTimeout: time.Duration(cfg.DefaultStopTimeoutSeconds) * time.Second,
-		Isolation:          cfg.Isolation.Isolation,
-		Labels:             cfg.Labels, LiveRestore: cfg.LiveRestore, MinAPIVersion: cfg.MinAPIVersion,
+		Isolation:          cfg.Isolation.Isolation, Limits: cfg.Limits.Limits,
+		Labels: cfg.Labels, LiveRestore: cfg.LiveRestore, MinAPIVersion: cfg.MinAPIVersion,
 		Debug: cfg.Debug, Log: log,
 	}
 }

@@ -28,6 +28,8 @@ func (s *Server) routes() []route {
 		{"POST", "/containers/{name:.+}/pause", s.postContainerPause},
 		{"POST", "/containers/{name:.+}/unpause", s.postContainerUnpause},
 		{"POST", "/containers/{name:.+}/rename", s.postContainerRename},
+		{"POST", "/containers/{name:.+}/update", s.postContainerUpdate},
+		{"GET", "/containers/{name:.+}/stats", s.getContainerStats},
 		{"POST", "/containers/{name:.+}/resize", s.postContainerResize},
 		{"POST", "/containers/{name:.+}/wait", s.postContainerWait},
 		{"POST", "/containers/{name:.+}/attach", s.postContainerAttach},

@@ -103,6 +103,7 @@ func (s *supervisor) adopt(id string, h *handover) error {
 		go s.finish(c, exit)
 	case alive:
 		go s.awaitEnd(c)
+		s.watchOOM(c)
 	default:
 		go s.awaitLate(c)
 	}

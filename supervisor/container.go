@@ -31,6 +31,7 @@ type container struct {
 	pidfd *os.File
 	tty   *os.File // pty master
 	stdin *os.File // write end of the FIFO
+	oom   *os.File // tells that memory may have run out
 	// ending: its output is being completed, and no terminal is taken any more.
 	ending bool
 	exit   *protocol.Exit
@@ -67,7 +68,7 @@ func (c *container) isEnded() bool {
 func (c *container) closeFiles() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, f := range []**os.File{&c.pidfd, &c.tty, &c.stdin} {
+	for _, f := range []**os.File{&c.pidfd, &c.tty, &c.stdin, &c.oom} {
 		if *f != nil {
 			(*f).Close()
 			*f = nil

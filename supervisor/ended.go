@@ -40,6 +40,9 @@ func (s *supervisor) awaitEnd(c *container) {
 func (s *supervisor) record(c *container, st state, f *os.File, exit *protocol.Exit) {
 	defer s.gate.enterEnd()()
 	ctx := context.Background()
+	if w, ok := c.driver.(execdriver.OOMWatcher); ok {
+		exit.OOMKills, _ = w.OOMKills(ctx, c.id)
+	}
 	if t, ok := c.driver.(execdriver.OOMTeller); ok {
 		exit.OOMKilled, _ = t.OOMKilled(ctx, c.id)
 	}

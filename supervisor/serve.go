@@ -101,6 +101,7 @@ func (n *session) end() {
 		c.output.unwatch(n, key)
 	}
 	n.s.exits.wake()
+	n.s.ooms.wake()
 }
 
 // reply is what an operation answers: a body, and descriptors that are closed
@@ -168,6 +169,10 @@ func (n *session) operate(m protocol.Message, files []*os.File) (reply, error) {
 		return with(m, s.resume)
 	case protocol.OpPids:
 		return with(m, s.pids)
+	case protocol.OpUpdate:
+		return with(m, s.update)
+	case protocol.OpStats:
+		return with(m, s.stats)
 	case protocol.OpDelete:
 		return with(m, s.delete)
 	case protocol.OpList:
@@ -218,6 +223,7 @@ func (n *session) hello(q protocol.Hello) (reply, error) {
 	n.conn.Speak(spoken)
 	if q.Exits {
 		go s.exits.push(n.conn, n.done)
+		go s.ooms.push(n.conn, n.done)
 	}
 	// A daemon that comes means to stay.
 	s.mu.Lock()

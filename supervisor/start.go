@@ -45,5 +45,6 @@ func (s *supervisor) start(q protocol.Start) (reply, error) {
 	c.state, c.released = st, true
 	c.mu.Unlock()
 	phase.Mark("supervisor", "released")
+	go s.watchOOM(c)
 	return reply{}, nil
 }

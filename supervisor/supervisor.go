@@ -26,6 +26,7 @@ type supervisor struct {
 	upgrading sync.Mutex
 
 	exits exits
+	ooms  ooms
 	// starts bounds how many containers and execs are being started at a time:
 	// each costs a dozen short processes and a copy of the spec.
 	starts chan struct{}
@@ -55,6 +56,7 @@ func newSupervisor(root string, kinds Drivers) (*supervisor, error) {
 		gate:       newGate(),
 	}
 	s.exits.init(s.epoch)
+	s.ooms.init()
 	return s, nil
 }
 

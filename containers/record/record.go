@@ -42,6 +42,7 @@ type State struct {
 	Running    bool      `json:",omitempty"`
 	Paused     bool      `json:",omitempty"`
 	OOMKilled  bool      `json:",omitempty"`
+	OOMKills   uint64    `json:",omitempty"`
 	Dead       bool      `json:",omitempty"`
 	Pid        int       `json:",omitempty"`
 	StartTime  uint64    `json:",omitempty"` // of Pid, in /proc/PID/stat

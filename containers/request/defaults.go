@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	units "github.com/docker/go-units"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 
@@ -47,6 +48,11 @@ func (rules *Rules) FillDefaults(cfg *container.Config, hc *container.HostConfig
 	}
 	if hc.IpcMode.IsHost() || hc.PidMode.IsHost() || hc.Privileged {
 		hc.SecurityOpt = withoutLabels(hc.SecurityOpt)
+	}
+	for _, u := range rules.Ulimits {
+		if !slices.ContainsFunc(hc.Ulimits, func(own *units.Ulimit) bool { return own.Name == u.Name }) {
+			hc.Ulimits = append(slices.Clip(hc.Ulimits), u)
+		}
 	}
 	if hc.ShmSize == 0 {
 		hc.ShmSize = rules.ShmSizeBytes

@@ -1,6 +1,7 @@
 package request
 
 import (
+	units "github.com/docker/go-units"
 	"github.com/moby/moby/api/types/container"
 
 	"github.com/jobengine/engine/containers/spec"
@@ -20,6 +21,7 @@ type Rules struct {
 	DefaultLog     string
 	DefaultLogOpts map[string]string
 	ShmSizeBytes   int64
+	Ulimits        []*units.Ulimit // of containers that do not name them
 	Defaults       spec.Defaults
 	AppArmor       bool // the kernel has it
 	Remapped       bool // containers have a user namespace of their own unless they ask for the host's

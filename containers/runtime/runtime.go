@@ -10,6 +10,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/jobengine/engine/internal/usage"
 	"github.com/jobengine/engine/logs/driver"
 )
 
@@ -48,6 +49,13 @@ type Lifecycle interface {
 	Resume(ctx context.Context, id string) error
 	Pids(ctx context.Context, id string) ([]int, error)
 	Delete(ctx context.Context, id string) error
+	// Update changes limits of a container that runs; what is nil or empty stays.
+	Update(ctx context.Context, id string, limits *specs.LinuxResources) error
+	// Stats tells what a running container uses.
+	Stats(ctx context.Context, id string) (usage.Usage, error)
+	// OOMs tells of living containers that lost processes for lack of memory, as
+	// soon as it happens and again after each connection. It ends as Exits does.
+	OOMs() iter.Seq[OOM]
 	// List tells what lives, for adoption.
 	List(ctx context.Context) ([]State, error)
 	// Exits tells of each end of a container or exec, again and again until
@@ -127,11 +135,21 @@ type Exit struct {
 	StartTime uint64
 	ExitCode  int // 128+n after signal n; 255 with Error where nobody knows
 	OOMKilled bool
+	OOMKills  uint64 // of all its processes, where they are counted
 	At        time.Time
 	Error     string `json:",omitempty"`
 	// Number and Epoch name this telling of it for Ack.
 	Number uint64 `json:",omitempty"`
 	Epoch  uint64 `json:",omitempty"`
+}
+
+// OOM says how many processes of a container were killed, since it was
+// started, because its memory ran out.
+type OOM struct {
+	Container string
+	Pid       int // of the container's first process
+	StartTime uint64
+	Kills     uint64
 }
 
 // State is a container that the runtime knows.

@@ -61,6 +61,9 @@ func rows() []row {
 		{"PidsLists", "Pids has the first process and the execs, as the host sees them", pidsLists},
 		{"KillAll", "KillAll ends what the first process left", killAll},
 		{"NoOOM", "a plain end is not an out-of-memory kill", noOOM},
+		{"UpdateChanges", "limits of a running container can be changed, by another opener too", updateChanges},
+		{"StatsTell", "what a container uses grows with what it does", statsTell},
+		{"OOMWatch", "the file that tells of lost memory waits in the poller", oomWatch},
 	}
 }
 

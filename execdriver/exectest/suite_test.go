@@ -77,6 +77,8 @@ type broken struct {
 	pause  func(*broken, string) error
 	pids   func(*broken, string) ([]int, error)
 	kill   func(*broken, string) error
+	update func(*broken, string, *specs.LinuxResources) error
+	stats  func(*broken, string) (execdriver.Stats, error)
 	oom    bool
 	dir    string
 	mine   map[string]bool
@@ -145,6 +147,20 @@ func (d *broken) KillAll(ctx context.Context, id string) error {
 	return d.Driver.KillAll(ctx, id)
 }
 
+func (d *broken) Update(ctx context.Context, id string, l *specs.LinuxResources) error {
+	if d.update != nil {
+		return d.update(d, id, l)
+	}
+	return d.Driver.Update(ctx, id, l)
+}
+
+func (d *broken) Stats(ctx context.Context, id string) (execdriver.Stats, error) {
+	if d.stats != nil {
+		return d.stats(d, id)
+	}
+	return d.Driver.Stats(ctx, id)
+}
+
 func (d *broken) OOMKilled(context.Context, string) (bool, error) { return d.oom, nil }
 
 // TestSuiteFindsBrokenDrivers tries each row on a driver that breaks its promise.
@@ -160,6 +176,16 @@ func TestSuiteFindsBrokenDrivers(t *testing.T) {
 		fault string
 		how   broken
 	}{
+		{"UpdateChanges", "changes nothing", broken{update: func(d *broken, id string, _ *specs.LinuxResources) error {
+			return d.Driver.Update(ctx(), id, &specs.LinuxResources{})
+		}}},
+		{"UpdateChanges", "changes what it was not told", broken{update: func(d *broken, id string, l *specs.LinuxResources) error {
+			if l.Pids == nil {
+				l = &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: new(int64)}}
+			}
+			return d.Driver.Update(ctx(), id, l)
+		}}},
+		{"StatsTell", "tells nothing", broken{stats: func(*broken, string) (execdriver.Stats, error) { return execdriver.Stats{}, nil }}},
 		{"CreateWaits", "starts at once", broken{create: func(d *broken, id string, b execdriver.Bundle, s execdriver.Stdio) (execdriver.Process, error) {
 			p, err := d.Driver.Create(ctx(), id, b, s)
 			if err == nil {

@@ -3,12 +3,12 @@ package oci
 import (
 	"context"
 	"os"
-	"path/filepath"
-	"strings"
+
+	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/usage"
 )
 
-// OOMKilled implements execdriver.OOMTeller from the cgroup's counter:
-// memory.events on cgroup v2, memory.oom_control on v1 (Linux 4.13).
+// OOMKilled implements execdriver.OOMTeller.
 func (d *Driver) OOMKilled(_ context.Context, id string) (bool, error) {
 	r, err := d.record(id)
 	if err != nil || r.MemoryCgroup == "" {
@@ -17,16 +17,39 @@ func (d *Driver) OOMKilled(_ context.Context, id string) (bool, error) {
 	if r.OutOfMemory.Tells(r.Process) {
 		return true, nil
 	}
-	for _, name := range []string{"memory.events", "memory.oom_control"} {
-		text, err := os.ReadFile(filepath.Join(r.MemoryCgroup, name))
-		if err != nil {
-			continue
-		}
-		for line := range strings.Lines(string(text)) {
-			if n, ok := strings.CutPrefix(line, "oom_kill "); ok {
-				return strings.TrimSpace(n) != "0", nil
-			}
-		}
+	n, err := usage.OOMKills(r.MemoryCgroup)
+	return n > 0, err
+}
+
+// OOMKills implements execdriver.OOMWatcher.
+func (d *Driver) OOMKills(_ context.Context, id string) (uint64, error) {
+	r, err := d.record(id)
+	if err != nil || r.MemoryCgroup == "" {
+		return 0, err
 	}
-	return false, nil
+	return usage.OOMKills(r.MemoryCgroup)
+}
+
+// WatchOOM implements execdriver.OOMWatcher.
+func (d *Driver) WatchOOM(_ context.Context, id string) (*os.File, error) {
+	r, err := d.record(id)
+	if err != nil {
+		return nil, err
+	}
+	if r.MemoryCgroup == "" {
+		return nil, execdriver.ErrUnsupported
+	}
+	return usage.WatchOOM(r.MemoryCgroup)
+}
+
+// Stats implements execdriver.Statser.
+func (d *Driver) Stats(_ context.Context, id string) (execdriver.Stats, error) {
+	r, err := d.record(id)
+	if err != nil {
+		return execdriver.Stats{}, err
+	}
+	if r.MemoryCgroup == "" {
+		return execdriver.Stats{}, execdriver.ErrUnsupported
+	}
+	return usage.Read(r.MemoryCgroup)
 }

@@ -47,7 +47,7 @@ type Client struct {
 	lastKey uint64
 
 	exits     exitQueue
-	expected  atomic.Int64 // when Expect was last sent, in nanoseconds
+	ooms      oomQueue
 	shutdown  atomic.Bool
 	upgrading atomic.Bool
 	ending    context.Context
@@ -75,6 +75,7 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 	c := &Client{o: o, linked: make(chan struct{}), outputs: map[uint64]*Output{}, held: map[string]*held{}}
 	c.ending, c.close = context.WithCancel(context.Background())
 	c.exits.init()
+	c.ooms.init()
 	var l *link
 	var err error
 	for pause := 5 * time.Millisecond; pause < time.Second; pause *= 2 {
@@ -117,6 +118,7 @@ func (c *Client) Close() error {
 		l.conn.Close()
 	}
 	c.exits.end()
+	c.ooms.end()
 	c.gone.Wait()
 	c.releaseAll()
 	return nil

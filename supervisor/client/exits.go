@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"sync"
 
 	"github.com/jobengine/engine/supervisor/protocol"
@@ -76,8 +77,23 @@ func (q *exitQueue) feed() {
 	}
 }
 
-// told takes an exit from the connection.
-func (c *Client) told(e protocol.Exit) {
+// told takes what the supervisor says by itself. It must not wait.
+func (c *Client) told(m protocol.Message) {
+	switch m.Op {
+	case protocol.OpExit:
+		var e protocol.Exit
+		if json.Unmarshal(m.Body, &e) == nil {
+			c.toldExit(e)
+		}
+	case protocol.OpOOM:
+		var o protocol.OOM
+		if json.Unmarshal(m.Body, &o) == nil {
+			c.ooms.add(o)
+		}
+	}
+}
+
+func (c *Client) toldExit(e protocol.Exit) {
 	if e.ExecID == "" {
 		c.release(e.Container)
 	}

@@ -29,13 +29,13 @@ type answer struct {
 
 var errLost = errors.New("connection to the supervisor is lost")
 
-func newLink(conn *protocol.Conn, told func(protocol.Exit)) *link {
+func newLink(conn *protocol.Conn, told func(protocol.Message)) *link {
 	l := &link{conn: conn, lost: make(chan struct{}), pending: map[uint64]chan answer{}}
 	go l.receive(told)
 	return l
 }
 
-func (l *link) receive(told func(protocol.Exit)) {
+func (l *link) receive(told func(protocol.Message)) {
 	defer close(l.lost)
 	defer l.conn.Close()
 	for {
@@ -45,10 +45,7 @@ func (l *link) receive(told func(protocol.Exit)) {
 		}
 		if m.Seq == 0 {
 			protocol.CloseAll(files)
-			var e protocol.Exit
-			if m.Op == protocol.OpExit && json.Unmarshal(m.Body, &e) == nil {
-				told(e)
-			}
+			told(m)
 			continue
 		}
 		l.mu.Lock()

@@ -230,7 +230,8 @@ type Exit struct {
 	// ExitCode is 128 plus the number for a process that a signal ended, and 255
 	// with an Error where nobody could know.
 	ExitCode  int
-	OOMKilled bool `json:",omitempty"`
+	OOMKilled bool   `json:",omitempty"`
+	OOMKills  uint64 `json:",omitempty"` // of all its processes, where the driver counts them
 	At        time.Time
 	Error     string `json:",omitempty"`
 	// Number and Epoch name this telling of it for Ack.

@@ -1,0 +1,47 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/supervisor/protocol"
+)
+
+func (s *supervisor) update(q protocol.Update) (reply, error) {
+	if q.Limits == nil {
+		return reply{}, fmt.Errorf("no limits: %w", protocol.ErrInvalid)
+	}
+	c, err := s.find(q.ID)
+	if err != nil {
+		return reply{}, err
+	}
+	u, ok := c.driver.(execdriver.Updater)
+	if !ok {
+		return reply{}, execdriver.ErrUnsupported
+	}
+	c.op.Lock()
+	defer c.op.Unlock()
+	if c.isEnded() {
+		return reply{}, execdriver.ErrNotRunning
+	}
+	return reply{}, u.Update(context.Background(), q.ID, q.Limits)
+}
+
+// stats waits for no other operation: a container that is being started or
+// stopped uses something too.
+func (s *supervisor) stats(q protocol.Target) (reply, error) {
+	c, err := s.find(q.ID)
+	if err != nil {
+		return reply{}, err
+	}
+	d, ok := c.driver.(execdriver.Statser)
+	if !ok {
+		return reply{}, execdriver.ErrUnsupported
+	}
+	if c.isEnded() {
+		return reply{}, execdriver.ErrNotRunning
+	}
+	u, err := d.Stats(context.Background(), q.ID)
+	return reply{body: u}, err
+}
