@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -36,6 +37,12 @@ func (c *contender) command(verb string) []string {
 			return []string{c.cli.Path, "ps", "-a"}
 		case "logs":
 			return []string{c.cli.Path, "logs", "bench-lines"}
+		case "inspect":
+			return []string{c.cli.Path, "inspect", "bench-007"}
+		case "dump":
+			return []string{c.cli.Path, "logs", "bench-long"}
+		case "print":
+			return []string{c.cli.Path, "run", "--rm", "--network", "none", "--log-driver", "none", "busybox", "head", "-c", "200000000", "/dev/zero"}
 		}
 		return nil
 	}
@@ -115,8 +122,8 @@ func (c *contender) stopRunc() error {
 	return exec.Command("runc", "--root", c.root, "delete", "--force", "bench-alive").Run()
 }
 
-// prepare gives a daemon the image, a container to exec into, one with 10,000
-// lines of log, and 200 in all.
+// prepare gives a daemon the image, a container to exec into, and one with
+// 10,000 lines of log.
 func (b *bench) prepare(d *harness.Daemon) error {
 	if err := b.load(d); err != nil {
 		return err
@@ -132,14 +139,13 @@ func (b *bench) prepare(d *harness.Daemon) error {
 	return d.JSON(http.MethodPost, "/containers/bench-lines/wait", nil, nil)
 }
 
-// fill makes it 200 containers.
-func fill(d *harness.Daemon) error {
-	for i := range 198 {
-		if err := create(d, fmt.Sprintf("bench-%03d", i), []string{"true"}); err != nil {
-			return err
-		}
-	}
-	return nil
+// fill adds n containers that have ended.
+func fill(d *harness.Daemon, n int) error {
+	_, err := atOnce(n, 8, func(i int) error {
+		name := fmt.Sprintf("bench-%03d", i)
+		return errors.Join(create(d, name, []string{"true"}), start(d, name))
+	})
+	return err
 }
 
 func create(d *harness.Daemon, name string, cmd []string) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/jobengine/engine/events"
 	"github.com/jobengine/engine/images"
 	"github.com/jobengine/engine/internal/hostinfo"
+	"github.com/jobengine/engine/internal/quiet"
 	"github.com/jobengine/engine/jobs"
 	"github.com/jobengine/engine/server"
 	"github.com/jobengine/engine/system"
@@ -22,7 +24,7 @@ import (
 // InstallServer registers serveapi and acceptconnections, so that sockets can
 // be bound before anything slow happens.
 func (set *Set) InstallServer(eng *engine.Engine, cfg Config) {
-	server.Install(eng, server.Options{Log: cfg.Log, Debug: cfg.Debug, MinAPIVersion: cfg.MinAPIVersion})
+	set.server = server.Install(eng, server.Options{Log: cfg.Log, Debug: cfg.Debug, MinAPIVersion: cfg.MinAPIVersion})
 }
 
 // Install opens the drivers, makes the nouns, connects them, finds again what
@@ -64,6 +66,17 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 	eng.OnShutdown("supervisor", func(ctx context.Context) error {
 		// It ends at once, or as soon as the last container has.
 		return errors.Join(sup.Shutdown(ctx), sup.Close())
+	})
+
+	if set.server != nil {
+		set.server.OnConnect(sup.Expect)
+	}
+	rest := quiet.Memory(5 * time.Second)
+	eng.Use("rest", func(next engine.Handler) engine.Handler {
+		return func(ctx context.Context, job *engine.Job, in any) (any, error) {
+			defer rest.Touch()
+			return next(ctx, job, in)
+		}
 	})
 
 	bus := events.New()

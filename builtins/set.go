@@ -13,6 +13,7 @@ import (
 	"github.com/jobengine/engine/logs/driver"
 	"github.com/jobengine/engine/logs/jsonfile"
 	"github.com/jobengine/engine/networkdriver"
+	"github.com/jobengine/engine/server"
 	"github.com/jobengine/engine/supervisor"
 	"github.com/jobengine/engine/supervisor/protocol"
 )
@@ -25,7 +26,8 @@ type Set struct {
 	Logs    *Registry[driver.Open] // log drivers whose logs can be read
 	Jobs    *Registry[func(eng *engine.Engine)]
 
-	sealed []string // names of the exec drivers that the embedded supervisor has
+	server *server.Server // once it is installed
+	sealed []string       // names of the exec drivers that the embedded supervisor has
 }
 
 // Default is the set of a plain engine.

@@ -92,7 +92,18 @@ func (s *Server) httpServer() *http.Server {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ConnContext:       withPeer,
+		ConnState:         s.connState,
 		ErrorLog:          stdlog.New(debugWriter{s.log}, "", 0),
+	}
+}
+
+// OnConnect has f called, which must return at once, whenever a client connects:
+// most requests that do much are the second or third of a fresh client.
+func (s *Server) OnConnect(f func()) { s.onConnect.Store(&f) }
+
+func (s *Server) connState(_ net.Conn, state http.ConnState) {
+	if f := s.onConnect.Load(); f != nil && state == http.StateNew {
+		(*f)()
 	}
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/sirupsen/logrus"
 
@@ -34,6 +35,8 @@ type Server struct {
 	routers map[string]router // by method
 	header  string            // the value of the Server header
 	oldest  apiVersion
+
+	onConnect atomic.Pointer[func()]
 
 	mu     sync.Mutex
 	bound  chan struct{} // not nil once serveapi runs; closed when it has bound or failed

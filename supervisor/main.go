@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"syscall"
 	"time"
@@ -27,6 +28,10 @@ type Drivers map[string]execdriver.New
 // container is left, and returns the exit code of the process. Args are those
 // after the program's name.
 func Main(args []string, drivers Drivers) int {
+	// Mostly the first thread, which then never runs what libcontainer does on
+	// threads that it throws away: Go cannot throw away the first.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	logrus.SetFormatter(&logrus.TextFormatter{DisableColors: true, FullTimestamp: true, TimestampFormat: time.RFC3339Nano})
 	if err := run(args, drivers); err != nil {
 		logrus.Errorf("%s: %v", protocol.Name, err)

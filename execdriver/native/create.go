@@ -29,6 +29,7 @@ func (d *Driver) Create(_ context.Context, id string, b execdriver.Bundle, stdio
 	}
 	spec := *b.Spec
 	spec.Process = rlimit.WithinReach(spec.Process)
+	defer d.prepared(&spec)()
 	config, err := configure(id, b.Dir, &spec)
 	if err != nil {
 		return none, err

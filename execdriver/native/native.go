@@ -12,11 +12,13 @@ import (
 	"github.com/opencontainers/runc/libcontainer"
 
 	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/netpool"
 )
 
 // Driver is the native exec driver. Make it with New.
 type Driver struct {
 	stateDir string
+	nets     *netpool.Pool
 
 	mu sync.Mutex
 	// created holds what Create made until Start releases it, which spares
@@ -39,7 +41,7 @@ func New(o execdriver.Options) (execdriver.Driver, error) {
 	if err := os.MkdirAll(filepath.Join(o.StateDir, halfDir), 0o700); err != nil {
 		return nil, err
 	}
-	return &Driver{stateDir: o.StateDir, created: map[string]*libcontainer.Container{}}, nil
+	return &Driver{stateDir: o.StateDir, nets: netpool.New(preparedNetworks), created: map[string]*libcontainer.Container{}}, nil
 }
 
 // List names the containers that have a folder in the state folder, also those

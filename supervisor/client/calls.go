@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/jobengine/engine/execdriver"
 	"github.com/jobengine/engine/internal/console"
@@ -31,6 +32,11 @@ type Stdio struct {
 // if there is no supervisor just now, or an old one that knows no such message,
 // nothing is lost.
 func (c *Client) Expect() {
+	// The warmth lasts some 20 ms; one message does for all that come together.
+	now := time.Now().UnixNano()
+	if last := c.expected.Load(); now-last < int64(expectPause) || !c.expected.CompareAndSwap(last, now) {
+		return
+	}
 	c.mu.Lock()
 	l := c.link
 	c.mu.Unlock()
@@ -39,6 +45,8 @@ func (c *Client) Expect() {
 		go func() { _ = l.conn.Send(protocol.Message{Op: protocol.OpExpect}) }()
 	}
 }
+
+const expectPause = 4 * time.Millisecond
 
 // Create makes a container whose first process waits for Start. After an error
 // nothing of it is left, except the bundle.

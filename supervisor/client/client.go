@@ -48,6 +48,7 @@ type Client struct {
 
 	exits     exitQueue
 	ooms      oomQueue
+	expected  atomic.Int64 // when Expect was last sent, in nanoseconds
 	shutdown  atomic.Bool
 	upgrading atomic.Bool
 	ending    context.Context

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jobengine/engine/internal/cgroupnames"
 	"github.com/jobengine/engine/test/leak"
 )
 
@@ -64,8 +65,13 @@ func StartEngine(o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.flags = append([]string{bin, "-d", "-H", "unix://" + d.Socket, "--data-root", d.DataRoot, "--exec-root", d.ExecRoot,
-		"-p", d.PidFile, "--cgroup-parent", d.CgroupParent}, o.Flags...)
+	flags := []string{bin, "-d", "-H", "unix://" + d.Socket, "--data-root", d.DataRoot, "--exec-root", d.ExecRoot,
+		"-p", d.PidFile, "--cgroup-parent", d.CgroupParent}
+	if cgroupnames.SystemdRuns() {
+		// The parent is a folder, and where systemd makes the groups it would have to be a slice.
+		flags = append(flags, "--exec-opt", "native.cgroupdriver=cgroupfs")
+	}
+	d.flags = append(flags, o.Flags...)
 	d.flags = append(append([]string{}, o.Wrap...), d.flags...)
 	return d, d.Start()
 }
