@@ -154,6 +154,11 @@ func (a *attachment) lost(bytes int64) {
 	}
 }
 
+// unlogged says that the container has no log that could be read.
+func (a *attachment) unlogged() bool {
+	return a.c.cfg.Logs[a.s.HostConfig.LogConfig.Type] == nil || a.s.LogPath == ""
+}
+
 func (a *attachment) printer() *streams.Printer {
 	p := &streams.Printer{}
 	if a.in.Stdout {

@@ -25,6 +25,8 @@ type nextRun struct {
 	err    error
 	told   bool
 	closed bool
+
+	unlogged bool // no log has what a slow client misses
 }
 
 // seize takes hold of the present run's output as of now, or sees to it that
@@ -32,7 +34,7 @@ type nextRun struct {
 func (a *attachment) seize(ctx context.Context) (*nextRun, error) {
 	// Not cut off by a client that goes: what was half opened could not be closed.
 	ctx = context.WithoutCancel(ctx)
-	n := &nextRun{ct: a.ct, got: make(chan struct{})}
+	n := &nextRun{ct: a.ct, got: make(chan struct{}), unlogged: a.unlogged()}
 	var now *Proc
 	now, n.cancel = a.ct.onNextProc(func(p *Proc) {
 		out, err := a.c.runtime.Output(ctx, a.ct.id)
@@ -68,6 +70,9 @@ func (n *nextRun) tell(p *Proc, out Output, err error, now bool) {
 	n.live = &liveRun{proc: p, out: out, check: out.Committed()}
 	if now {
 		n.live.from = [2]int64{out.Written(Stdout), out.Written(Stderr)}
+	}
+	if n.unlogged {
+		out.ReadTo(n.live.from)
 	}
 }
 

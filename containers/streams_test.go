@@ -289,6 +289,8 @@ func (o *screenOutput) Committed() Commit {
 	return Commit{Offset: c.Offset, Log: driver.Position{File: c.LogInode, Offset: c.LogSize}}
 }
 
+func (o *screenOutput) ReadTo([2]int64) {}
+
 func (o *screenOutput) Wait(ctx context.Context) error {
 	o.sc.mu.Lock()
 	bell := o.sc.bell

@@ -33,6 +33,7 @@ type output struct {
 	closed  bool
 	sources [spool.Streams]*os.File
 	watches []watch
+	moved   chan struct{} // closed and replaced when those have changed
 }
 
 // pumpBuffer is what one goroutine needs while it moves bytes. It is taken from a
@@ -69,7 +70,7 @@ func newOutput(dir string, q protocol.Create) (*output, error) {
 }
 
 func newOutputOn(w *spool.Writer, dir string, q protocol.Create) *output {
-	return &output{id: q.ID, dir: dir, spool: w, stop: make(chan struct{})}
+	return &output{id: q.ID, dir: dir, spool: w, stop: make(chan struct{}), moved: make(chan struct{})}
 }
 
 // recoverOutput takes over from a supervisor that died: what it had put into the
@@ -158,6 +159,9 @@ func (o *output) run(s spool.Stream, f *os.File, isPipe bool) {
 	for {
 		var n int
 		var terr error
+		if o.log == nil {
+			o.awaitReader(s)
+		}
 		ended := o.ended.Load()
 		if ended {
 			_ = raw.Control(func(fd uintptr) { n, terr = take(s, int(fd)) })

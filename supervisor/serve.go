@@ -148,7 +148,7 @@ func guard(op string, f func() error) (err error) {
 func (n *session) operate(m protocol.Message, files []*os.File) (reply, error) {
 	s := n.s
 	switch m.Op {
-	case protocol.OpHello, protocol.OpList, protocol.OpWatch, protocol.OpUnwatch, protocol.OpUpgrade:
+	case protocol.OpHello, protocol.OpList, protocol.OpWatch, protocol.OpUnwatch, protocol.OpRead, protocol.OpUpgrade:
 	default:
 		defer s.gate.enter()()
 	}
@@ -181,6 +181,8 @@ func (n *session) operate(m protocol.Message, files []*os.File) (reply, error) {
 		return with(m, func(q protocol.Watch) (reply, error) { return reply{}, n.watch(q, files) })
 	case protocol.OpUnwatch:
 		return with(m, func(q protocol.Watch) (reply, error) { n.unwatch(q); return reply{}, nil })
+	case protocol.OpRead:
+		return with(m, func(q protocol.Watch) (reply, error) { n.read(q); return reply{}, nil })
 	case protocol.OpAck:
 		return with(m, func(q protocol.Ack) (reply, error) { s.ack(q); return reply{}, nil })
 	case protocol.OpCloseStdin:

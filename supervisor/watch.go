@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jobengine/engine/supervisor/protocol"
+	"github.com/jobengine/engine/supervisor/spool"
 )
 
 // watch is an eventfd that a daemon waits on.
@@ -15,6 +16,8 @@ type watch struct {
 	owner *session
 	key   uint64
 	fd    *os.File
+	// read is how far a client is for which the container waits; nil: it does not.
+	read *[spool.Streams]int64
 }
 
 // watch registers the eventfd that came along, and signals it once, as something
@@ -38,7 +41,7 @@ func (n *session) watch(q protocol.Watch, files []*os.File) error {
 		return nil
 	}
 	n.watches[q.Key] = c
-	c.output.watch(watch{n, q.Key, fd})
+	c.output.watch(watch{n, q.Key, fd, q.Reader})
 	return nil
 }
 
@@ -56,12 +59,14 @@ func (o *output) watch(w watch) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.watches = append(o.watches, w)
+	o.wakeHeld()
 	w.tell()
 }
 
 func (o *output) unwatch(owner *session, key uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	defer o.wakeHeld()
 	o.watches = slices.DeleteFunc(o.watches, func(w watch) bool {
 		if w.owner != owner || w.key != key {
 			return false

@@ -188,6 +188,10 @@ type Output interface {
 	// Wait returns when there is something new since the last Wait, and io.EOF
 	// when nothing more can come because the container is gone.
 	Wait(ctx context.Context) error
+	// ReadTo tells how far the reader is. A container whose output no log keeps
+	// waits for its only reader, if that tells at once and as it reads on; not
+	// for one that stands still.
+	ReadTo(offset [2]int64)
 	Close() error
 }
 

@@ -23,6 +23,8 @@ type Copy struct {
 	Check runtime.Commit // not after Offset: where to find the rest in the log
 
 	Lost func(bytes int64) // told of what nobody has any more; may be nil
+
+	told [2]int64 // to Out.ReadTo
 }
 
 // ErrClientGone: writing to the client failed, whatever the reason.
@@ -88,7 +90,26 @@ func (o *Copy) pass(ctx, leave context.Context, buf []byte) (idle, ended bool, e
 		}
 		o.Offset[s] += int64(n)
 	}
+	o.tell()
 	return idle, ended, nil
+}
+
+// tellEvery is how much is read between two calls of ReadTo: enough to be rare,
+// and less than the runtime lets a reader be behind.
+const tellEvery = 128 << 10
+
+// tell has the container wait for a client that nothing else can give the rest to.
+func (o *Copy) tell() {
+	if o.Open != nil {
+		return
+	}
+	for s := range o.Offset {
+		if o.Offset[s]-o.told[s] >= tellEvery {
+			o.told = o.Offset
+			o.Out.ReadTo(o.told)
+			return
+		}
+	}
 }
 
 // remember keeps a commit that is not after what the client has had.

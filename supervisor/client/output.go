@@ -26,7 +26,30 @@ type Output struct {
 	bell *os.File // eventfd that the supervisor writes to
 
 	mu   sync.Mutex
-	gone bool // the supervisor no longer knows the container
+	gone bool      // the supervisor no longer knows the container
+	read *[2]int64 // as ReadTo was told
+}
+
+// ReadTo tells how far the caller has read each stream. A container without a
+// log waits for its only reader if that tells, and is told again, and again.
+func (o *Output) ReadTo(offset [2]int64) {
+	o.mu.Lock()
+	o.read = &offset
+	o.mu.Unlock()
+	o.c.mu.Lock()
+	l := o.c.link
+	o.c.mu.Unlock()
+	if l == nil || l.hello.Version < 2 {
+		return // watchAgain tells the next one
+	}
+	_ = l.do(o.c.ending, protocol.OpRead, o.asked())
+}
+
+// asked is what the supervisor is asked for.
+func (o *Output) asked() protocol.Watch {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return protocol.Watch{ID: o.id, Key: o.key, Reader: o.read}
 }
 
 // Output opens the output of a container that was created and not yet deleted.
@@ -65,7 +88,7 @@ func (c *Client) watchAgain(l *link) {
 	}
 	c.mu.Unlock()
 	for _, o := range all {
-		err := l.do(c.ending, protocol.OpWatch, protocol.Watch{ID: o.id, Key: o.key}, o.bell)
+		err := l.do(c.ending, protocol.OpWatch, o.asked(), o.bell)
 		if errors.Is(err, execdriver.ErrNotFound) {
 			o.mu.Lock()
 			o.gone = true

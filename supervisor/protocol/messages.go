@@ -43,6 +43,7 @@ const (
 	OpUpgrade  = "upgrade"   // Upgrade + program: answered only if it fails
 	OpHold     = "hold"      // Hold + files
 	OpTakeExec = "take_exec" // TakeExec → TakenExec + pidfd + files
+	OpRead     = "read"      // Watch with Reader
 )
 
 // Message is one packet.
@@ -219,6 +220,10 @@ type Container struct {
 type Watch struct {
 	ID  string
 	Key uint64
+	// Reader is how far the client has read each stream, if the container is to
+	// wait for it: nobody else has what is no longer in the spool. It does so for
+	// the only watcher, and not for one that stands still for long.
+	Reader *[2]int64 `json:",omitempty"`
 }
 
 // Exit tells that a process ended. It is also the record in ExitFile.
