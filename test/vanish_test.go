@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -178,4 +179,32 @@ func TestTortureHalfOpenRequests(t *testing.T) {
 		c.Close()
 	}
 	e.back("after the half-open requests", goroutines, before)
+}
+
+// TestAContainerWithoutALogWaitsForItsSlowClient: as docker's does. Unlike
+// there, a client that does not read at all is not waited for without end.
+func TestAContainerWithoutALogWaitsForItsSlowClient(t *testing.T) {
+	e := startLoaded(t)
+	slow := harness.Command{Path: "/bin/sh", Env: []string{"ENGINE_HOST=" + e.Host()}, Args: []string{"-c",
+		e.cli.Path + " run --rm --log-driver none busybox dd if=/dev/zero bs=1M count=24 2>/dev/null | (sleep 2; wc -c)"}}
+	res, err := slow.Run(t.Context())
+	assert.NilError(t, err)
+	assert.Equal(t, res.Out(), fmt.Sprint(24<<20), "%s", res)
+
+	e.run("busybox", "web", []string{"sh", "-c", "dd if=/dev/zero bs=64k count=160 2>/dev/null; touch /done; echo the end; exec sleep 1000"},
+		func(config, host map[string]any) {
+			host["LogConfig"] = map[string]any{"Type": "none"}
+			config["Entrypoint"] = []string{"sh", "-c", "while [ ! -e /go ]; do sleep 0.02; done; exec \"$@\"", "sh"}
+		})
+	root := fmt.Sprintf("/proc/%d/root", e.state("web").Pid)
+	s, err := e.Hijack("POST", "/containers/web/attach?stream=1&stdout=1&stderr=1", nil)
+	assert.NilError(t, err)
+	defer s.Close()
+	assert.NilError(t, os.WriteFile(root+"/go", nil, 0o600))
+	eventually(t, "the container goes on without the client that does not read", func() bool {
+		_, err := os.Stat(root + "/done")
+		return err == nil
+	})
+	assert.NilError(t, s.Expect("bytes of output are missing here"))
+	assert.NilError(t, s.Expect("the end"))
 }
