@@ -45,6 +45,13 @@ func Pipe(descriptor int) (theirs, ours *os.File, err error) {
 	if err := unix.Pipe2(fd[:], unix.O_CLOEXEC); err != nil {
 		return nil, nil, os.NewSyscallError("pipe2", err)
 	}
+	// A process that became another user can open its /dev/stdout again. Nobody
+	// else comes to a pipe without a name.
+	if err := unix.Fchmod(fd[0], 0o666); err != nil {
+		unix.Close(fd[0])
+		unix.Close(fd[1])
+		return nil, nil, os.NewSyscallError("fchmod", err)
+	}
 	their, our := fd[0], fd[1]
 	if descriptor > 0 {
 		their, our = fd[1], fd[0]
