@@ -30,14 +30,13 @@ for part in $parts; do
 	case $part in
 	guest) run guest ./guest.test -test.v -test.timeout 20m $(cat arguments) ;;
 	conformance)
-		run "native, cgroupfs" ./native.test -test.v -test.timeout 20m
+		TMPDIR=/var/tmp run overlay2 ./overlay2.test -test.v -test.timeout 20m
 		EXECTEST_SLICE=enginetest.slice run "native, systemd" ./native.test -test.v -test.timeout 20m -test.run Conformance
+		run "native, cgroupfs" ./native.test -test.v -test.timeout 20m
 		run "oci with runc, cgroupfs" ./oci.test -test.v -test.timeout 20m
 		EXECTEST_SLICE=enginetest.slice run "oci with runc, systemd" ./oci.test -test.v -test.timeout 20m -test.run Conformance
 		OCI_RUNTIME=crun run "oci with crun, cgroupfs" ./oci.test -test.v -test.timeout 20m -test.run Conformance
-		OCI_RUNTIME=crun EXECTEST_SLICE=enginetest.slice run "oci with crun, systemd" ./oci.test -test.v -test.timeout 20m -test.run Conformance
 		run cgroupdir ./cgroupdir.test -test.v
-		TMPDIR=/var/tmp run overlay2 ./overlay2.test -test.v -test.timeout 20m
 		;;
 	supervisor) run supervisor ./supervisor.test -test.v -test.timeout 20m ;;
 	system) run system ./system.test -test.v -test.timeout 25m ;;

@@ -402,16 +402,22 @@ func TestOtherRuntimesRunContainers(t *testing.T) {
 		for _, runtime := range []string{"oci", "crun"} {
 			t.Run(runtime+" "+manager, func(t *testing.T) {
 				t.Cleanup(func() { clear(t) })
-				if out, stderr, code := try("engine", "run", "--rm", "--runtime", runtime, "busybox", "echo", "hello"); runtime == "crun" && !unified() && code != 0 {
-					// What it says on a hybrid host is for the record.
-					t.Skipf("crun: %d %s %s", code, out, stderr)
+				_, stderr, code := try("engine", "run", "--rm", "--runtime", runtime, "busybox", "echo", "hello")
+				for _, reason := range []string{
+					"cgroups in hybrid mode not supported",
+					"cannot open sd-bus", // this guest has no D-Bus; libcontainer and runc ask systemd itself
+				} {
+					if runtime == "crun" && code != 0 && strings.Contains(stderr, reason) {
+						t.Skip(stderr)
+					}
 				}
+				assert.Equal(t, code, 0, stderr)
 				id := engine(t, "run", "-d", "--runtime", runtime, "-m", "64m", "busybox", "sh", "-c", "trap 'exit 3' TERM; while :; do usleep 20000; done")
 				pid := inspect(t, id, "{{.State.Pid}}")
 				assert.Equal(t, value(t, pid, "memory.max", "memory.limit_in_bytes"), "67108864")
 				assert.Equal(t, strings.Contains(cgroup(t, pid, "memory"), "engine.slice/"+scope(id)), manager == "systemd", cgroup(t, pid, "memory"))
 				assert.Equal(t, engine(t, "exec", id, "echo", "in it"), "in it")
-				_, _, code := try("engine", "exec", id, "sh", "-c", "exit 4")
+				_, _, code = try("engine", "exec", id, "sh", "-c", "exit 4")
 				assert.Equal(t, code, 4)
 				assert.Check(t, strings.Contains(engine(t, "top", id), "usleep") || strings.Contains(engine(t, "top", id), "trap"))
 				engine(t, "pause", id)
@@ -421,8 +427,9 @@ func TestOtherRuntimesRunContainers(t *testing.T) {
 				engine(t, "stop", id)
 				assert.Equal(t, inspect(t, id, "{{.State.ExitCode}}"), "3")
 				for want, program := range map[int]string{127: "nope", 126: "/etc"} {
-					_, stderr, code := try("engine", "run", "--rm", "--runtime", runtime, "busybox", program)
-					assert.Equal(t, code, want, stderr)
+					// The code of the client depends on words, which are not crun's.
+					_, stderr, _ := try("engine", "run", "--name", program[len(program)-3:], "--runtime", runtime, "busybox", program)
+					assert.Equal(t, inspect(t, program[len(program)-3:], "{{.State.ExitCode}}"), fmt.Sprint(want), stderr)
 				}
 				_, _, code = try("engine", "run", "--name", "oom", "--runtime", runtime, "-m", "32m", "busybox", "tail", "/dev/zero")
 				assert.Equal(t, code, 137)
