@@ -41,7 +41,7 @@ func (c *Containers) Restore(ctx context.Context) error {
 	c.removeHalfMade(ctx)
 	c.sweepShm()
 	c.sweepLayers(ctx)
-	c.sweepExecRoot(live)
+	c.sweepExecRoot(ctx, live)
 	exits := c.runtime.Exits()
 	go c.followExits(exits)
 	go c.followOOMs()

@@ -38,14 +38,22 @@ func (c *Containers) save(ct *Container) error {
 	return c.write(ct.Snapshot(), !ct.Snapshot().HostConfig.AutoRemove)
 }
 
-// saveUnsynced is save for what can be found out again after a reboot.
+// saveUnsynced is save for what can be found out again after a reboot. It works
+// on a full disk: containers end and are removed there too.
 func (c *Containers) saveUnsynced(ct *Container) error {
 	ct.saving.Lock()
 	defer ct.saving.Unlock()
-	return c.write(ct.Snapshot(), false)
+	return c.writeRecord(ct.Snapshot(), durable.RewriteJSONUnsynced)
 }
 
 func (c *Containers) write(s *Snapshot, synced bool) error {
+	if synced {
+		return c.writeRecord(s, durable.WriteJSON)
+	}
+	return c.writeRecord(s, durable.WriteJSONUnsynced)
+}
+
+func (c *Containers) writeRecord(s *Snapshot, put func(durable.FS, string, any, fs.FileMode) error) error {
 	r := &record.Container{
 		Format: record.Format, ID: s.ID, Name: s.Name, Created: s.Created, ImageID: s.ImageID, Path: s.Path, Args: s.Args,
 		Config: s.stored.config, HostConfig: s.stored.host, Mounts: s.stored.mounts,
@@ -57,10 +65,7 @@ func (c *Containers) write(s *Snapshot, synced bool) error {
 			StartedAt: s.State.StartedAt, FinishedAt: s.State.FinishedAt,
 		},
 	}
-	if synced {
-		return durable.WriteJSON(c.fsys, c.recordPath(s.ID), r, 0o600)
-	}
-	return durable.WriteJSONUnsynced(c.fsys, c.recordPath(s.ID), r, 0o600)
+	return put(c.fsys, c.recordPath(s.ID), r, 0o600)
 }
 
 // load reads all records. What is damaged is shown as dead, so that it can be

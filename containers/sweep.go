@@ -13,8 +13,10 @@ import (
 )
 
 // sweepExecRoot takes away what starts that were cut off have left in the exec
-// root: folders of containers that the runtime does not have.
-func (c *Containers) sweepExecRoot(live map[string]bool) {
+// root: folders of containers that the runtime did not have. It may still be
+// busy with a process that the daemon before us asked for, so it is told to delete
+// each: that waits for what is in flight, and without its bundle nothing begins later.
+func (c *Containers) sweepExecRoot(ctx context.Context, live map[string]bool) {
 	root := filepath.Join(c.cfg.ExecRoot, "containers")
 	entries, err := os.ReadDir(root)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -24,7 +26,11 @@ func (c *Containers) sweepExecRoot(live map[string]bool) {
 		if live[e.Name()] {
 			continue
 		}
-		if err := os.RemoveAll(filepath.Join(root, e.Name())); err != nil {
+		err := c.runtime.Delete(ctx, e.Name())
+		if err == nil {
+			err = os.RemoveAll(filepath.Join(root, e.Name()))
+		}
+		if err != nil {
 			c.log.Warnf("container %s: what a start has left in %s: %v", e.Name(), root, err)
 		}
 	}

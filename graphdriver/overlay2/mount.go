@@ -47,6 +47,9 @@ func (d *Driver) Get(ctx context.Context, id string) (string, error) {
 			return "", err
 		}
 		if err := d.mount(id, r); err != nil {
+			if r.ReadWrite && isReadOnly(d.home) { // the kernel only says that something is invalid
+				err = unix.EROFS
+			}
 			return "", fmt.Errorf("mount layer %s: %w", id, err)
 		}
 	}
@@ -308,6 +311,11 @@ func unmount(path string) error {
 		return nil
 	}
 	return &os.PathError{Op: "unmount", Path: path, Err: err}
+}
+
+func isReadOnly(path string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(path, &st) == nil && st.Flags&unix.ST_RDONLY != 0
 }
 
 func isMountpoint(path string) bool {

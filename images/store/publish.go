@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/json"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -70,7 +71,7 @@ func (s *Store) Publish(n NewImage, lease *Lease) (Published, error) {
 
 	if out.Existed {
 		if len(n.Names) > 0 || img.Parent != have.Parent {
-			err = s.writeImageRecord(img)
+			err = s.writeImageRecord(img, durable.WriteJSON)
 		}
 	} else {
 		dir := s.imageDir(img.ID)
@@ -100,7 +101,7 @@ func (s *Store) SetName(id digest.Digest, name string, tagged time.Time) (moved 
 	img := have.clone()
 	seq = img.addNames([]string{name}, seq)
 	img.LastTagged = tagged
-	if err := s.writeImageRecord(img); err != nil {
+	if err := s.writeImageRecord(img, durable.WriteJSON); err != nil {
 		return "", err
 	}
 	old := map[string]digest.Digest{}
@@ -124,7 +125,7 @@ func (s *Store) RemoveNames(have *Image, names ...string) error {
 		delete(img.names, name)
 	}
 	img.sortNames()
-	if err := s.writeImageRecord(img); err != nil {
+	if err := s.writeImageRecord(img, durable.RewriteJSON); err != nil { // it frees space, also where there is none
 		return err
 	}
 	s.mu.Lock()
@@ -225,7 +226,7 @@ func (s *Store) rewriteStale() error {
 		img := s.images[id]
 		s.mu.Unlock()
 		if img != nil {
-			if err := s.writeImageRecord(img); err != nil {
+			if err := s.writeImageRecord(img, durable.RewriteJSON); err != nil {
 				return err
 			}
 		}
@@ -236,14 +237,14 @@ func (s *Store) rewriteStale() error {
 	return nil
 }
 
-func (s *Store) writeImageRecord(img *Image) error {
+func (s *Store) writeImageRecord(img *Image, put func(durable.FS, string, any, fs.FileMode) error) error {
 	path := filepath.Join(s.imageDir(img.ID), "image.json")
 	if st, err := s.FS.Lstat(path); err == nil && st.IsDir() { // somebody's damage: nothing else would replace it
 		if err := s.FS.RemoveAll(path); err != nil {
 			return err
 		}
 	}
-	return durable.WriteJSON(s.FS, path, img.record(), 0o600)
+	return put(s.FS, path, img.record(), 0o600)
 }
 
 // moved is the path of a synced file that becomes part of a folder.

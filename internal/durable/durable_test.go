@@ -164,3 +164,32 @@ func TestLockWorksOnAReadOnlyFolder(t *testing.T) {
 	_, err = Lock(filepath.Join(dir, "absent"))
 	assert.Assert(t, errors.Is(err, fs.ErrNotExist))
 }
+
+// fullDisk lets nothing new be made.
+type fullDisk struct{ FS }
+
+func (fullDisk) Create(string, fs.FileMode) (File, error) { return nil, syscall.ENOSPC }
+func (fullDisk) Rename(string, string) error              { return syscall.ENOSPC }
+
+func TestOnAFullDiskRecordsCanBeRewrittenAndTreesRemoved(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "record")
+	assert.NilError(t, WriteJSON(OS, path, map[string]string{"state": "running", "pid": "12345"}, 0o600))
+	full := fullDisk{OS}
+	var have map[string]string
+	for _, want := range []map[string]string{{"state": "exited"}, {"state": strings.Repeat("a little longer ", 20)}} {
+		for _, rewrite := range []func(FS, string, any, fs.FileMode) error{RewriteJSON, RewriteJSONUnsynced} {
+			assert.NilError(t, rewrite(full, path, want, 0o600))
+			have = nil
+			assert.NilError(t, ReadJSON(OS, path, &have))
+			assert.DeepEqual(t, have, want)
+		}
+	}
+	assert.ErrorIs(t, RewriteJSON(full, path, strings.Repeat("x", 1<<20), 0o600), syscall.ENOSPC)
+	assert.ErrorIs(t, RewriteJSON(full, filepath.Join(dir, "absent"), 1, 0o600), syscall.ENOSPC)
+	assert.NilError(t, ReadJSON(OS, path, &have))
+	assert.ErrorIs(t, WriteJSON(full, path, 1, 0o600), syscall.ENOSPC)
+	assert.NilError(t, RemoveTree(full, dir))
+	_, err := os.Stat(dir)
+	assert.Assert(t, errors.Is(err, fs.ErrNotExist))
+}

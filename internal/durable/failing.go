@@ -86,6 +86,17 @@ func (f *Failing) Append(path string, perm fs.FileMode) (File, error) {
 	return failingFile{file, f}, nil
 }
 
+func (f *Failing) Overwrite(path string) (File, error) {
+	if err := f.call(); err != nil {
+		return nil, err
+	}
+	file, err := f.FS.Overwrite(path)
+	if err != nil {
+		return nil, err
+	}
+	return failingFile{file, f}, nil
+}
+
 func (f *Failing) Open(path string) (ReadFile, error) {
 	if err := f.call(); err != nil {
 		return nil, err

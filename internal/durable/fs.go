@@ -19,6 +19,8 @@ type FS interface {
 	Create(path string, perm fs.FileMode) (File, error)
 	// Append opens a file for writing at its end and makes it if missing.
 	Append(path string, perm fs.FileMode) (File, error)
+	// Overwrite opens a file that is there for writing over it from its begin.
+	Overwrite(path string) (File, error)
 	// Open opens a regular file for reading. Anything else in its place, also a
 	// symlink, is damage: errdefs.ErrDataLoss.
 	Open(path string) (ReadFile, error)
@@ -73,6 +75,10 @@ func (osFS) Create(path string, perm fs.FileMode) (File, error) {
 
 func (osFS) Append(path string, perm fs.FileMode) (File, error) {
 	return openFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|syscall.O_NOFOLLOW, perm)
+}
+
+func (osFS) Overwrite(path string) (File, error) {
+	return openFile(path, os.O_WRONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 }
 
 // openFile keeps a nil *os.File out of the interface.

@@ -44,14 +44,20 @@ func WriteJSONUnsynced(fsys FS, path string, v any, perm fs.FileMode) error {
 }
 
 func writeJSON(fsys FS, path string, v any, perm fs.FileMode, sync bool) error {
+	data, err := encode(v)
+	if err != nil {
+		return err
+	}
+	return write(fsys, path, data, perm, sync)
+}
+
+func encode(v any) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "\t")
-	if err := enc.Encode(v); err != nil {
-		return err
-	}
-	return write(fsys, path, buf.Bytes(), perm, sync)
+	err := enc.Encode(v)
+	return buf.Bytes(), err
 }
 
 // ReadJSON reads what WriteJSON wrote. An absent file is fs.ErrNotExist; one

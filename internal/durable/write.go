@@ -130,10 +130,17 @@ func RemoveTreeUnsynced(fsys FS, path string) error { return removeTree(fsys, pa
 func removeTree(fsys FS, path string, sync bool) error {
 	dir := filepath.Dir(path)
 	gone := filepath.Join(dir, removingPrefix+random())
-	if err := fsys.Rename(path, gone); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
+	err := fsys.Rename(path, gone)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case IsFull(err):
+		// Not even a name can be had: then it goes piece by piece.
+		if err := fsys.RemoveAll(path); err != nil || !sync {
+			return err
 		}
+		return fsys.SyncDir(dir)
+	case err != nil:
 		return err
 	}
 	if sync {
