@@ -3,6 +3,7 @@ package builtins
 import (
 	"crypto/rand"
 	"errors"
+	"io/fs"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -17,19 +18,26 @@ type identity struct {
 	Created time.Time
 }
 
-// identify reads the identity of the data root, or makes one.
-func identify(root string) (identity, error) {
+// identify reads the identity of the data root, or makes one: nothing that matters hangs on it.
+func identify(root string, warn func(format string, args ...any)) identity {
 	path := filepath.Join(root, "engine.json")
 	var id identity
 	err := durable.ReadJSON(durable.OS, path, &id)
-	if err == nil {
-		return id, nil
+	if err == nil && id.ID != "" { // of a newer format too: what is known of it is enough
+		return id
 	}
-	// A damaged identity is replaced: nothing that matters hangs on it.
+	if !errors.Is(err, fs.ErrNotExist) {
+		warn("%s, the identity of the data root, is damaged: %v; it gets a new one", path, err)
+	}
 	id = identity{Format: 1, ID: rand.Text(), Created: time.Now().UTC()}
 	err = durable.WriteJSON(durable.OS, path, id, 0o600)
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EDQUOT) {
-		err = nil // a full or read-only data root is served as far as it goes
+	if errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.EEXIST) || errors.Is(err, syscall.ENOTEMPTY) {
+		if err = durable.RemoveTree(durable.OS, path); err == nil {
+			err = durable.WriteJSON(durable.OS, path, id, 0o600)
+		}
 	}
-	return id, err
+	if err != nil { // a full or read-only data root is served as far as it goes
+		warn("%s, the identity of the data root, lasts until the next start only: %v", path, err)
+	}
+	return id
 }

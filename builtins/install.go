@@ -42,10 +42,7 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 	if err != nil {
 		return err
 	}
-	id, err := identify(cfg.DataRoot)
-	if err != nil {
-		return err
-	}
+	id := identify(cfg.DataRoot, cfg.Log.Warnf)
 	graph, graphName, err := set.openGraph(cfg)
 	if err != nil {
 		return err
@@ -130,7 +127,7 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 		APIVersion: server.MaxAPIVersion, MinAPIVersion: cfg.MinAPIVersion,
 		InitBinary: cmp.Or(cfg.InitPath, stockInit),
 		Labels:     cfg.Labels, Debug: cfg.Debug, LiveRestore: cfg.LiveRestore, SecurityOptions: securityOptions(remap),
-		Containers: containerCounts{ctrs}, Images: img, Graph: graph, Networks: nets, Events: bus, Runtime: execDrivers{set, cfg},
+		Containers: containerCounts{ctrs}, Images: img, Graph: graph, Networks: nets, Events: bus, Runtime: execDrivers{set, cfg}, Checkers: []system.Checker{ctrs, img},
 	}).Install(eng)
 
 	for _, name := range set.Jobs.Names() {

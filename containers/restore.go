@@ -75,6 +75,7 @@ func (c *Containers) restore(ctx context.Context, ct *Container, known map[strin
 		// A start may have died right after it mounted.
 		_ = c.putRootfs(ctx, ct.id)
 		_ = c.freeShm(s)
+		c.checkLayer(ctx, ct)
 	}
 	if s := ct.Snapshot(); s.State.Removing || s.HostConfig.AutoRemove && !s.State.Running && !s.damaged {
 		ct.update(func(s *Snapshot) { s.State.Removing = true })

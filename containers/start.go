@@ -68,6 +68,8 @@ func (c *Containers) startLocked(ctx context.Context, ct *Container, again bool)
 	switch {
 	case s.State.Removed:
 		return refusal{errs.NotFound("No such container: %s", ct.id)}
+	case s.damaged:
+		return refusal{errs.Conflict("container %s is damaged and can only be removed: %s", s.Name, s.State.Error)}
 	case s.State.Removing || s.State.Dead:
 		return refusal{errMarked()}
 	case s.State.Paused:

@@ -1,12 +1,14 @@
 package containers
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 
 	"github.com/moby/moby/api/types/container"
 
 	"github.com/jobengine/engine/containers/record"
+	"github.com/jobengine/engine/graphdriver"
 	"github.com/jobengine/engine/internal/durable"
 )
 
@@ -141,6 +143,21 @@ func damaged(id string, err error) *Snapshot {
 		Config: &container.Config{Labels: map[string]string{}}, HostConfig: &container.HostConfig{},
 		State:   State{Dead: true, Error: "the record is damaged: " + err.Error()},
 		damaged: true,
+	}
+}
+
+// checkLayer shows a container whose layer is damaged as damaged too. Its record
+// stays as it is: when somebody brings the layer back, so is the container.
+func (c *Containers) checkLayer(ctx context.Context, ct *Container) {
+	s := ct.Snapshot()
+	if s.damaged || s.State.Removing || s.HostConfig.AutoRemove {
+		return
+	}
+	if err := graphdriver.Check(ctx, c.graph, ct.id); err != nil {
+		c.log.Errorf("container %s: the layer is damaged, the container can only be removed: %v", ct.id, err)
+		ct.update(func(s *Snapshot) {
+			s.State.Dead, s.State.Error, s.damaged = true, "the layer is damaged: "+err.Error(), true
+		})
 	}
 }
 

@@ -15,6 +15,7 @@ func (s *Server) routes() []route {
 		{"POST", "/networks/prune", s.postNetworksPrune},
 		{"POST", "/volumes/prune", s.postVolumesPrune},
 		{"POST", "/build/prune", s.postBuildPrune},
+		{"POST", "/system/check", s.postSystemCheck},
 
 		{"GET", "/containers/json", s.getContainers},
 		{"POST", "/containers/create", s.postContainerCreate},

@@ -1,9 +1,22 @@
 package system
 
+import (
+	"context"
+
+	"github.com/jobengine/engine/jobs"
+)
+
 // Containers is what system needs of the containers.
 type Containers interface {
 	// Counts tells how many containers run, are paused, and are neither.
 	Counts() (running, paused, stopped int)
+}
+
+// Checker is a noun that can look after what it keeps.
+type Checker interface {
+	// Check lists what is not as it should be; with repair it mends what can be
+	// mended without losing an object.
+	Check(ctx context.Context, repair bool) ([]jobs.Finding, error)
 }
 
 // Images is what system needs of the images.

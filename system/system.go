@@ -31,6 +31,7 @@ type Config struct {
 	Networks   Networks
 	Events     Events
 	Runtime    Runtimes
+	Checkers   []Checker // asked in this order
 }
 
 // System answers for the engine as a whole.
@@ -46,4 +47,5 @@ func New(cfg Config) *System { return &System{Config: cfg, host: readHost()} }
 func (s *System) Install(eng *engine.Engine) {
 	jobs.Version.Register(eng, s.version)
 	jobs.Info.Register(eng, s.info)
+	jobs.SystemCheck.Register(eng, s.check)
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jobengine/engine/graphdriver"
+	"github.com/jobengine/engine/internal/durable"
 	"github.com/jobengine/engine/internal/errs"
 )
 
@@ -63,7 +64,7 @@ func (d *Driver) load(id string) (record, error) {
 	if err := graphdriver.CheckID(id); err != nil {
 		return record{}, err
 	}
-	data, err := os.ReadFile(filepath.Join(d.dir(id), "layer.json"))
+	data, err := durable.Read(durable.OS, filepath.Join(d.dir(id), "layer.json"))
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && d.present(id):
 		return record{}, errs.DataLoss("layer %s is damaged: its record is missing", id)

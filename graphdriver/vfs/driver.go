@@ -14,6 +14,7 @@ import (
 
 	"github.com/jobengine/engine/graphdriver"
 	"github.com/jobengine/engine/internal/archive"
+	"github.com/jobengine/engine/internal/durable"
 	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/internal/rmtree"
 )
@@ -141,7 +142,7 @@ func (d *trees) load(id string) (record, error) {
 	if err := graphdriver.CheckID(id); err != nil {
 		return record{}, err
 	}
-	data, err := os.ReadFile(filepath.Join(d.dir(id), "layer.json"))
+	data, err := durable.Read(durable.OS, filepath.Join(d.dir(id), "layer.json"))
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && d.Exists(context.Background(), id):
 		return record{}, errs.DataLoss("layer %s is damaged: its record is missing", id)

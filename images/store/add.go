@@ -33,7 +33,7 @@ func (s *Store) Add(ctx context.Context, below []digest.Digest, tar io.Reader) (
 		parentGraph = s.layers[parent].rec.GraphID
 		s.mu.Unlock()
 	}
-	graphID := newGraphID(layerPrefix, "")
+	graphID := s.newGraphID(layerPrefix, "")
 	if err := s.Graph.Create(ctx, graphID, parentGraph); err != nil {
 		return "", lease, err
 	}

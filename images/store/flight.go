@@ -163,7 +163,7 @@ func (s *Store) plan(sources []Source, chain []digest.Digest) []*step {
 		if fl == nil {
 			fl = &flight{
 				chain: chain[i], diffID: src.DiffID, parent: parent, users: 1,
-				graphID: newGraphID(layerPrefix, chain[i]),
+				graphID: s.newGraphID(layerPrefix, chain[i]),
 				created: make(chan struct{}), done: make(chan struct{}),
 			}
 			if parent != nil {

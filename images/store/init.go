@@ -66,7 +66,7 @@ func (s *Store) InitLayer(ctx context.Context, id digest.Digest) (string, error)
 	if id := init.ready.Load(); id != nil {
 		return *id, nil
 	}
-	graphID := newGraphID(initPrefix, chain)
+	graphID := s.newGraphID(initPrefix, chain)
 	if err := s.makeInit(ctx, graphID, below); err != nil {
 		s.removeGraph(graphID)
 		return "", err

@@ -139,6 +139,9 @@ func (s *Store) readLayer(ctx context.Context, chain digest.Digest, rec *layerRe
 	case !s.Graph.Exists(ctx, rec.GraphID):
 		return errs.DataLoss("its files are missing")
 	}
+	if err := graphdriver.Check(ctx, s.Graph, rec.GraphID); err != nil {
+		return err
+	}
 	if rec.Tar != "" {
 		if _, err := s.FS.Lstat(filepath.Join(s.layerDir(chain), tarFile(rec.Tar))); err != nil {
 			s.warn("images: layer %s has lost the form of its tar: %v; load an image that has it again before saving it", chain, err)
@@ -244,7 +247,8 @@ func (s *Store) readInits(ctx context.Context) error {
 		var rec initRecord
 		err := durable.ReadJSON(s.FS, s.initPath(chain), &rec)
 		l := s.layers[chain]
-		if err != nil || chain == "" && !s.hasLayerless() || chain != "" && (l == nil || l.damage != nil) || !s.Graph.Exists(ctx, rec.GraphID) {
+		// A record of a newer version is none of ours either.
+		if err != nil || rec.Version != formatVersion || chain == "" && !s.hasLayerless() || chain != "" && (l == nil || l.damage != nil) || !s.Graph.Exists(ctx, rec.GraphID) {
 			// Made again when it is needed.
 			if err := s.FS.Remove(s.initPath(chain)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				s.warn("images: remove %s: %v", s.initPath(chain), err)

@@ -123,6 +123,7 @@ func (s *Store) removeGraph(ids ...string) {
 			s.garbage[id] = true
 		} else {
 			delete(s.garbage, id)
+			s.made.Delete(id)
 		}
 		s.mu.Unlock()
 		if err != nil {

@@ -45,6 +45,7 @@ type Store struct {
 	inits   map[digest.Digest]*initLayer
 	stale   map[digest.Digest]bool // images whose record still claims a name that moved
 	garbage map[string]bool        // graph layers that could not be removed yet
+	made    sync.Map               // graph layers of this process's making
 	lastSeq uint64
 
 	snapshot atomic.Pointer[Snapshot]
@@ -151,10 +152,12 @@ const (
 	initPrefix  = "i-"
 )
 
-func newGraphID(prefix string, chain digest.Digest) string {
+func (s *Store) newGraphID(prefix string, chain digest.Digest) string {
 	var b [12]byte
 	_, _ = rand.Read(b[:]) // never fails
-	return graphIDBegin(prefix, chain) + hex.EncodeToString(b[:])
+	id := graphIDBegin(prefix, chain) + hex.EncodeToString(b[:])
+	s.made.Store(id, true)
+	return id
 }
 
 func graphIDBegin(prefix string, chain digest.Digest) string {

@@ -60,3 +60,17 @@ func hierarchies(top string) []string {
 	}
 	return roots
 }
+
+// Children lists the groups right below a cgroup, in all hierarchies.
+func Children(cgroup string) []string {
+	var dirs []string
+	for _, root := range hierarchies("/sys/fs/cgroup") {
+		entries, _ := os.ReadDir(filepath.Join(root, cgroup))
+		for _, e := range entries {
+			if e.IsDir() {
+				dirs = append(dirs, filepath.Join(root, cgroup, e.Name()))
+			}
+		}
+	}
+	return dirs
+}
