@@ -3,6 +3,7 @@ package containers
 import (
 	"context"
 	"iter"
+	"os"
 	"strconv"
 	"time"
 
@@ -87,6 +88,9 @@ func (c *Containers) ended(ctx context.Context, ct *Container, e Exit, obey bool
 	trouble("unmount", c.putRootfs(ctx, ct.id))
 	phase.Mark("daemon", "layer unmounted")
 	err := <-freed
+	if _, err := os.Lstat(c.exitPath(ct.id)); err != nil && !s.HostConfig.AutoRemove {
+		trouble("keep its exit", c.keepExit(e)) // the runtime forgets what it could not write there
+	}
 	trouble("free what the runtime holds", err)
 	phase.Mark("daemon", "supervisor has deleted")
 	ct.setFreed(err == nil)

@@ -42,6 +42,7 @@ func (c *Containers) Restore(ctx context.Context) error {
 	c.sweepShm()
 	c.sweepLayers(ctx)
 	c.sweepExecRoot(ctx, live)
+	c.sweepKept()
 	exits := c.runtime.Exits()
 	go c.followExits(exits)
 	go c.followOOMs()
@@ -138,6 +139,9 @@ func (c *Containers) takeBackStart(ctx context.Context, ct *Container) {
 // the exit file says, else nobody knows.
 func (c *Containers) foldExit(ctx context.Context, ct *Container, r RuntimeState) {
 	e := Exit{Container: ct.id, ExitCode: 255, Error: "it ended while the engine was away, and its exit code is not known", At: time.Now()}
+	if kept, ok := c.keptExit(ct); ok && r.Exit == nil {
+		r.Exit = &kept
+	}
 	var filed Exit
 	switch err := durable.ReadJSON(c.fsys, c.exitPath(ct.id), &filed); {
 	case r.Exit != nil:

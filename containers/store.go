@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 
 	"github.com/moby/moby/api/types/container"
 
@@ -175,5 +176,6 @@ func (c *Containers) removeRecord(id string, synced bool) error {
 // removeFiles deletes the folder of a container that has no record. If a power
 // cut brings it back, the next boot removes it.
 func (c *Containers) removeFiles(id string) error {
+	_ = os.Remove(c.keptPath(id))
 	return durable.RemoveTreeUnsynced(c.fsys, c.path(id))
 }

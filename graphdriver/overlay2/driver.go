@@ -243,6 +243,9 @@ func (d *Driver) Remove(_ context.Context, id string) error {
 		}
 		err = unix.Rename(d.dir(id), trash)
 	}
+	if err == unix.ENOSPC || err == unix.EDQUOT {
+		return rmtree.Path(d.dir(id)) // on a full disk not even a name can be had
+	}
 	if err != nil && err != unix.ENOENT {
 		return &os.LinkError{Op: "rename", Old: d.dir(id), New: trash, Err: err}
 	}

@@ -47,7 +47,7 @@ func (d *Driver) Get(ctx context.Context, id string) (string, error) {
 			return "", err
 		}
 		if err := d.mount(id, r); err != nil {
-			if r.ReadWrite && isReadOnly(d.home) { // the kernel only says that something is invalid
+			if r.ReadWrite && onReadOnlyDisk(d.home) { // the kernel only says that something is invalid
 				err = unix.EROFS
 			}
 			return "", fmt.Errorf("mount layer %s: %w", id, err)
@@ -313,11 +313,6 @@ func unmount(path string) error {
 	return &os.PathError{Op: "unmount", Path: path, Err: err}
 }
 
-func isReadOnly(path string) bool {
-	var st unix.Statfs_t
-	return unix.Statfs(path, &st) == nil && st.Flags&unix.ST_RDONLY != 0
-}
-
 func isMountpoint(path string) bool {
 	var st unix.Statx_t
 	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, unix.STATX_TYPE, &st)
@@ -325,7 +320,9 @@ func isMountpoint(path string) bool {
 }
 
 // isReadOnly tells whether something is mounted at path that cannot be written to.
-func isReadOnly(path string) bool {
+func isReadOnly(path string) bool { return isMountpoint(path) && onReadOnlyDisk(path) }
+
+func onReadOnlyDisk(path string) bool {
 	var st unix.Statfs_t
-	return isMountpoint(path) && unix.Statfs(path, &st) == nil && st.Flags&unix.ST_RDONLY != 0
+	return unix.Statfs(path, &st) == nil && st.Flags&unix.ST_RDONLY != 0
 }

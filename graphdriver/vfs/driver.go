@@ -172,7 +172,11 @@ func (d *trees) Remove(_ context.Context, id string) error {
 	if err := rmtree.Path(trash); err != nil {
 		return err
 	}
-	if err := os.Rename(d.dir(id), trash); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err := os.Rename(d.dir(id), trash)
+	if durable.IsFull(err) {
+		return rmtree.Path(d.dir(id)) // on a full disk not even a name can be had
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return rmtree.Path(trash)
