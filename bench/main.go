@@ -86,6 +86,9 @@ func compare() (err error) {
 	if err := c.boots(); err != nil {
 		return err
 	}
+	if err := c.images(); err != nil {
+		return err
+	}
 
 	fmt.Printf("\nmemory, PSS in MB        %12s %16s\n", "engine", "dockerd")
 	fmt.Printf("  just started, idle     %12.1f %16.1f   (ours: daemon and supervisor; dockerd and containerd)\n", fresh[0], fresh[1])
@@ -152,6 +155,8 @@ func (c *comparison) bars(idlePSS float64, wakeups int) (missed int) {
 	faster(rowInspect, 2)
 	faster(rowDump, 1)
 	faster(rowAttach, 1)
+	faster(rowLoad, 1.5)
+	faster(rowSave, 1.5)
 	bar("each idle container: PSS in MB, at most", c.each[0], 0.2, false, "%6.2f")
 	bar("daemon and supervisor, idle: PSS in MB, at most", idlePSS, 45, false, "%6.1f")
 	bar("wake-ups in 5 s of rest, at most", float64(wakeups), 5, false, "%6.0f")
