@@ -69,7 +69,7 @@ func (c *collector) visit(dirfd int, e entry) error {
 		return nil
 	case below == nil:
 		c.note(e.path, graphdriver.Added)
-	case e.opaque || differ(dirfd, e, below):
+	case differ(dirfd, e, below): // an opaque folder by itself is none: what it hides is
 		c.note(e.path, graphdriver.Modified)
 	}
 	if !e.isDir() {
