@@ -173,7 +173,7 @@ func setFlag(flags *pflag.FlagSet, name string, value json.RawMessage) error {
 			return flags.Set(name, fmt.Sprint(v))
 		}
 	case json.Number:
-		if kind == "int" || kind == "bytes" {
+		if kind == "int" || kind == "int64" || kind == "bytes" {
 			return flags.Set(name, v.String())
 		}
 	case string:
