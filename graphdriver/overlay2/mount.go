@@ -152,7 +152,7 @@ func (o overlay) mount(home string, h host) error {
 	case h.manyLowers:
 		err = o.mountByParts(home, h)
 	default:
-		err = o.mountByString(home, h)
+		err = o.mountByString(h)
 	}
 	if err != nil {
 		return err
@@ -252,29 +252,28 @@ func kernelSays(fs int) string {
 	return text.String()
 }
 
-// mountByString is the way before Linux 6.5: one page holds all options. Links
-// with names of a few bytes make room for some 170 lower folders.
-func (o overlay) mountByString(home string, h host) error {
-	tmp, err := os.MkdirTemp(home, linksPrefix)
-	if err != nil {
-		return err
-	}
-	defer rmtree.Path(tmp)
-	fd, err := unix.Open(tmp, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return &os.PathError{Op: "open", Path: tmp, Err: err}
-	}
-	defer unix.Close(fd)
-	link := func(name, target string) (string, error) {
-		if err := unix.Symlinkat(target, fd, name); err != nil {
-			return "", &os.PathError{Op: "symlink", Path: name, Err: err}
+// mountByString is the way before Linux 6.5: one page holds all options.
+// Names of a few bytes make room for some 200 lower folders.
+func (o overlay) mountByString(h host) error {
+	var open []int
+	defer func() {
+		for _, fd := range open {
+			unix.Close(fd)
 		}
-		return "/proc/self/fd/" + strconv.Itoa(fd) + "/" + name, nil
+	}()
+	// short names a folder through a descriptor. Nothing is written, as the disk may be full.
+	short := func(target string) (string, error) {
+		fd, err := unix.Open(target, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return "", &os.PathError{Op: "open", Path: target, Err: err}
+		}
+		open = append(open, fd)
+		return "/proc/self/fd/" + strconv.Itoa(fd), nil
 	}
 	var data strings.Builder
 	data.WriteString("lowerdir=")
 	for i, lower := range o.lowers {
-		name, err := link(strconv.FormatInt(int64(i), 36), lower)
+		name, err := short(lower)
 		if err != nil {
 			return err
 		}
@@ -285,7 +284,7 @@ func (o overlay) mountByString(home string, h host) error {
 	}
 	if o.upper != "" {
 		for _, kv := range [][2]string{{"upperdir", o.upper}, {"workdir", o.work}} {
-			name, err := link(kv[0], kv[1])
+			name, err := short(kv[1])
 			if err != nil {
 				return err
 			}

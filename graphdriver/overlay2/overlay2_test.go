@@ -76,6 +76,9 @@ func TestContractWithLayersThatMustBeAttached(t *testing.T) {
 	inMemory(t)
 	for _, manyLowers := range []bool{true, false} {
 		t.Run(fmt.Sprintf("manyLowers=%v", manyLowers), func(t *testing.T) {
+			if d, err := open(t.TempDir()); manyLowers && err == nil && !d.(*Driver).host.manyLowers {
+				t.Skip("this kernel takes lower folders in one string only")
+			}
 			graphtest.Run(t, func(home string) (graphdriver.Driver, error) {
 				d, err := open(home)
 				if err == nil {
