@@ -56,5 +56,8 @@ type NetworkConfig struct {
 	ICC, Masq    bool
 	Forward      bool
 	BindIP       netip.Addr
-	AddressPools []ipam.Pool
+	AddressPools []AddressPool
 }
+
+// AddressPool is a range of addresses that is divided into subnets of networks.
+type AddressPool = ipam.Pool

@@ -93,7 +93,7 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 	ctrs, err := containers.New(containers.Config{
 		Root: cfg.DataRoot, ExecRoot: cfg.ExecRoot,
 		Graph: graph, GraphDriver: graphName, Remap: remap,
-		Images: imageSource{img}, Runtime: newRuntime(sup), Events: containerEvents{bus, img}, Logs: set.Logs.items,
+		Images: imageSource{img}, Networks: containerNetworks{nets}, Runtime: newRuntime(sup), Events: containerEvents{bus, img}, Logs: set.Logs.items,
 		ExecDriver: cfg.DefaultRuntime, StockDriver: cfg.ExecDriver, ExecDrivers: cfg.runtimes(set), DefaultLog: cfg.LogDriver, DefaultLogOpts: cfg.LogOpts,
 		CgroupDriver: cfg.CgroupDriver, CgroupParent: cfg.CgroupParent, PidsBound: pids, Ulimits: cfg.Limits.Ulimits, StopTimeout: int(cfg.DefaultStopTimeout.Seconds()),
 		ShmSizeBytes: cfg.DefaultShmSizeBytes,

@@ -9,6 +9,7 @@ import (
 	"github.com/jobengine/engine/containers"
 	"github.com/jobengine/engine/events"
 	"github.com/jobengine/engine/images"
+	"github.com/jobengine/engine/networks"
 )
 
 // Adapters between nouns: what one lists in its needs.go, made of what another offers.
@@ -60,4 +61,11 @@ type containerCounts struct{ *containers.Containers }
 func (c containerCounts) Counts() (running, paused, stopped int) {
 	n := c.Count()
 	return n.Running, n.Paused, n.Stopped
+}
+
+// containerNetworks are the networks as containers see them.
+type containerNetworks struct{ *networks.Networks }
+
+func (n containerNetworks) Allocate(ctx context.Context, r containers.NetworkRequest) error {
+	return n.Networks.Allocate(ctx, networks.Request(r))
 }

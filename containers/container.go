@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
 )
 
 // Container is one container. What it is can be read at any time from its
@@ -43,6 +44,7 @@ type Snapshot struct {
 	Config     *container.Config     // merged with the image's
 	HostConfig *container.HostConfig // with defaults filled in
 	Mounts     []container.MountPoint
+	Networks   map[string]*network.EndpointSettings // as configured, by name or id; changed only by copies
 
 	Driver       string // graph driver
 	LogPath      string // "" if nothing is logged to a file
@@ -52,7 +54,7 @@ type Snapshot struct {
 
 	State State
 
-	stored  *stored // Config, HostConfig and Mounts as they are written
+	stored  *stored // what the user configured, as it is written
 	damaged bool    // the record can't be read: the container can only be removed
 }
 

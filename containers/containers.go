@@ -30,10 +30,11 @@ type Config struct {
 	// host's. Graph is a graphdriver.Remapper then, and ExecRoot/roots is there.
 	Remap graphdriver.IDMap
 
-	Images  Images
-	Runtime Runtime
-	Events  Events
-	Logs    map[string]driver.Open // log drivers whose logs can be read, by name; jsonfile.Open
+	Images   Images
+	Networks Networks // nil: containers are connected to nothing
+	Runtime  Runtime
+	Events   Events
+	Logs     map[string]driver.Open // log drivers whose logs can be read, by name; jsonfile.Open
 
 	ExecDriver     string            // of the exec drivers; "" is "native"
 	StockDriver    string            // what the runtime "runc" means; "" is ExecDriver
@@ -57,16 +58,17 @@ type Config struct {
 
 // Containers is all containers of the engine.
 type Containers struct {
-	cfg     Config
-	dir     string // of the records
-	graph   graphdriver.Driver
-	images  Images
-	runtime Runtime
-	events  Events
-	fsys    durable.FS
-	log     *logrus.Logger
-	host    *host
-	rules   *request.Rules
+	cfg      Config
+	dir      string // of the records
+	graph    graphdriver.Driver
+	images   Images
+	networks Networks
+	runtime  Runtime
+	events   Events
+	fsys     durable.FS
+	log      *logrus.Logger
+	host     *host
+	rules    *request.Rules
 
 	index    index
 	execs    *execs.Execs
@@ -108,9 +110,12 @@ func New(cfg Config) (*Containers, error) {
 	if cfg.Log == nil {
 		cfg.Log = logrus.StandardLogger()
 	}
+	if cfg.Networks == nil {
+		cfg.Networks = noNetworks{}
+	}
 	c := &Containers{
 		cfg: cfg, dir: filepath.Join(cfg.Root, "containers"),
-		graph: cfg.Graph, images: cfg.Images, runtime: cfg.Runtime, events: cfg.Events,
+		graph: cfg.Graph, images: cfg.Images, networks: cfg.Networks, runtime: cfg.Runtime, events: cfg.Events,
 		fsys: cfg.FS, log: cfg.Log, host: newHost(cfg.Seccomp),
 	}
 	c.volatile.Store(true)

@@ -5,14 +5,12 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"maps"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
-	"github.com/moby/moby/api/types/network"
 
 	"github.com/jobengine/engine/containers/request"
 	"github.com/jobengine/engine/engine"
@@ -76,7 +74,8 @@ func (c *Containers) plan(ctx context.Context, in jobs.CreateIn) (_ *Snapshot, _
 	if err != nil {
 		return nil, Image{}, nil, err
 	}
-	if err := checkEndpoints(in.NetworkingConfig, &hc); err != nil {
+	networks, err := request.Endpoints(in.NetworkingConfig, &hc)
+	if err != nil {
 		return nil, Image{}, nil, err
 	}
 	points, err := request.PlanMounts(&hc)
@@ -118,7 +117,7 @@ func (c *Containers) plan(ctx context.Context, in jobs.CreateIn) (_ *Snapshot, _
 	c.rules.FillDefaults(&cfg, &hc, id)
 	s := &Snapshot{
 		ID: id, Created: time.Now().UTC(), ImageID: img.ID, Path: path, Args: args,
-		Config: &cfg, HostConfig: &hc, Mounts: append(points, volumes...), Driver: c.cfg.GraphDriver,
+		Config: &cfg, HostConfig: &hc, Mounts: append(points, volumes...), Networks: networks, Driver: c.cfg.GraphDriver,
 	}
 	if hc.LogConfig.Type == logJSONFile {
 		s.LogPath = c.path(id, id+"-json.log")
@@ -233,35 +232,6 @@ func newID() string {
 			return id
 		}
 	}
-}
-
-// checkEndpoints refuses networks that there are not.
-func checkEndpoints(n *network.NetworkingConfig, hc *container.HostConfig) error {
-	if n == nil {
-		return nil
-	}
-	for name, e := range n.EndpointsConfig {
-		// Neither none nor host can give any of these.
-		switch {
-		case e == nil:
-		case e.IPAMConfig != nil && (e.IPAMConfig.IPv4Address.IsValid() || e.IPAMConfig.IPv6Address.IsValid() || len(e.IPAMConfig.LinkLocalIPs) > 0):
-			return errs.Invalid("user specified IP address is supported on user defined networks only")
-		case len(e.Aliases) > 0:
-			return errs.Invalid("network-scoped alias is supported only for containers in user defined networks")
-		case len(e.Links) > 0:
-			return errs.NotImplemented("links on network %q are not supported yet in this version", name)
-		case len(e.MacAddress) > 0:
-			return errs.NotImplemented("a MAC address on network %q is not supported yet in this version", name)
-		}
-		if !slices.Contains([]string{"none", "host", "default", string(hc.NetworkMode)}, name) {
-			probe := *hc
-			probe.NetworkMode = container.NetworkMode(name)
-			if err := request.CheckNetwork(&probe); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // warnings tells what is taken but has no effect here.

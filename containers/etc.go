@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -58,6 +59,11 @@ func (c *Containers) writeEtc(s *Snapshot, ids graphdriver.IDMap) ([]spec.Bind, 
 			// The daemon may have got other ids for user namespaces since.
 			if err := giveTo(path, uid, gid); err != nil {
 				return nil, err
+			}
+			if f.name == "hosts" {
+				if err := c.refreshHosts(s); err != nil {
+					return nil, err
+				}
 			}
 			continue
 		}
@@ -120,14 +126,61 @@ func (c *Containers) hosts(s *Snapshot) []byte {
 			fmt.Fprintf(&b, "%s\t%s\n", addr, name)
 		}
 	}
+	b.WriteString(strings.Join(c.ownHosts(s), ""))
 	return b.Bytes()
+}
+
+// ownHosts are the lines by which a container finds itself.
+func (c *Containers) ownHosts(s *Snapshot) []string {
+	var lines []string
+	for _, a := range c.addresses(s) {
+		lines = append(lines, a.String()+"\t"+strings.Join(hostNames(s), " ")+"\n")
+	}
+	return lines
+}
+
+func hostNames(s *Snapshot) []string {
+	if s.Config.Domainname != "" {
+		return []string{s.Config.Hostname + "." + s.Config.Domainname, s.Config.Hostname}
+	}
+	return []string{s.Config.Hostname}
+}
+
+// refreshHosts puts the lines of now in the place of those of an earlier run; what the user
+// wrote stays. The file is changed in place, since it is mounted.
+func (c *Containers) refreshHosts(s *Snapshot) error {
+	path := c.path(s.ID, "hosts")
+	old, err := os.ReadFile(path)
+	if os.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	for line := range strings.Lines(string(old)) {
+		if words := strings.Fields(line); len(words) < 2 || !slices.Equal(words[1:], hostNames(s)) || isLoopback(words[0]) {
+			b.WriteString(line)
+		}
+	}
+	b.WriteString(strings.Join(c.ownHosts(s), ""))
+	if bytes.Equal(b.Bytes(), old) {
+		return nil
+	}
+	return os.WriteFile(path, b.Bytes(), 0o644)
+}
+
+func isLoopback(text string) bool {
+	a, err := netip.ParseAddr(text)
+	return err != nil || a.IsLoopback()
 }
 
 // resolvConf is the host's, with what the user says in place of it.
 func (c *Containers) resolvConf(s *Snapshot) []byte {
 	hc := s.HostConfig
 	host := hostFile("/etc/resolv.conf")
-	if len(hc.DNS) == 0 && len(hc.DNSSearch) == 0 && len(hc.DNSOptions) == 0 {
+	ownStack := len(c.addresses(s)) > 0
+	if len(hc.DNS) == 0 && len(hc.DNSSearch) == 0 && len(hc.DNSOptions) == 0 && !ownStack {
 		return host
 	}
 	var servers, search, options []string
@@ -140,6 +193,13 @@ func (c *Containers) resolvConf(s *Snapshot) []byte {
 			search = words[1:]
 		case words[0] == "options":
 			options = append(options, words[1:]...)
+		}
+	}
+	if ownStack {
+		// The host's loopback is not the container's.
+		servers = slices.DeleteFunc(servers, isLoopback)
+		if len(servers) == 0 {
+			servers = []string{"8.8.8.8", "8.8.4.4"} // docker's choice
 		}
 	}
 	if len(hc.DNS) > 0 {

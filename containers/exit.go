@@ -117,6 +117,7 @@ func (c *Containers) ended(ctx context.Context, ct *Container, e Exit, obey bool
 		ran := int64(s.State.FinishedAt.Sub(s.State.StartedAt).Seconds())
 		c.event(s, events.ActionDie, "exitCode", strconv.Itoa(e.ExitCode), "execDuration", strconv.FormatInt(max(ran, 0), 10))
 	})
+	trouble("leave its networks", c.networks.Release(ctx, ct.id))
 	if !s.HostConfig.AutoRemove {
 		// The exit file is durable already and is read again at the next boot if need be.
 		trouble("record", c.saveUnsynced(ct))

@@ -75,7 +75,7 @@ func FuzzHostConfig(f *testing.F) {
 	}
 	f.Add(`{"Memory":67108864,"NanoCpus":1500000000,"Ulimits":[{"Name":"nofile","Soft":1,"Hard":2}],"Tmpfs":{"/t":"size=1m"},"CapDrop":["ALL"]}`)
 	w := &world{runtime: newStandIn(), images: newOneImage()}
-	c := &Containers{cfg: Config{ExecDriver: "native", DefaultLog: "json-file", CgroupParent: "engine"}, images: w.images, host: newHost(true), dir: "/nowhere"}
+	c := &Containers{networks: noNetworks{}, cfg: Config{ExecDriver: "native", DefaultLog: "json-file", CgroupParent: "engine"}, images: w.images, host: newHost(true), dir: "/nowhere"}
 	c.rules = c.newRules()
 	f.Fuzz(func(t *testing.T, text string) {
 		hc := &container.HostConfig{}
@@ -106,7 +106,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add([]byte(``))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		id := "aaaaaaaaaaaaaaaa"
-		c := &Containers{dir: t.TempDir(), fsys: durable.OS}
+		c := &Containers{networks: noNetworks{}, dir: t.TempDir(), fsys: durable.OS}
 		assert.NilError(t, os.Mkdir(c.path(id), 0o710))
 		assert.NilError(t, os.WriteFile(c.recordPath(id), text, 0o600))
 		s, err := c.read(id)

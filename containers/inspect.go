@@ -40,8 +40,8 @@ func (c *Containers) inspect(ctx context.Context, _ *engine.Job, in jobs.Contain
 		Mounts:       slices.Clone(s.Mounts),
 		Config:       &config,
 		NetworkSettings: &container.NetworkSettings{
-			Ports:    portMap(s),
-			Networks: endpoints(s),
+			Ports:    c.portMap(s),
+			Networks: c.endpoints(s),
 		},
 	}
 	if r.Args == nil {

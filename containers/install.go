@@ -19,6 +19,9 @@ func (c *Containers) Install(eng *engine.Engine) {
 	jobs.ContainerPrune.Register(eng, c.prune)
 	jobs.ContainerRename.Register(eng, c.rename)
 
+	jobs.NetworkConnect.Register(eng, c.connect)
+	jobs.NetworkDisconnect.Register(eng, c.disconnect)
+
 	jobs.Commit.Register(eng, c.commit)
 	jobs.ContainerChanges.Register(eng, c.changes)
 	jobs.Export.Register(eng, c.export)

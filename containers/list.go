@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/network"
 
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/jobs"
@@ -29,7 +28,7 @@ func (c *Containers) containers(ctx context.Context, _ *engine.Job, in jobs.Cont
 		if !pick.wants(i, s) {
 			continue
 		}
-		row := summary(s, now, names.of(s))
+		row := c.summary(s, now, names.of(s))
 		if in.Size {
 			size, err := c.sizes(ctx, s)
 			if ctx.Err() != nil {
@@ -47,7 +46,7 @@ func (c *Containers) containers(ctx context.Context, _ *engine.Job, in jobs.Cont
 	return out, nil
 }
 
-func summary(s *Snapshot, now time.Time, image string) container.Summary {
+func (c *Containers) summary(s *Snapshot, now time.Time, image string) container.Summary {
 	row := container.Summary{
 		ID:      s.ID,
 		Names:   []string{"/" + s.Name},
@@ -55,14 +54,14 @@ func summary(s *Snapshot, now time.Time, image string) container.Summary {
 		ImageID: s.ImageID,
 		Command: command(s.Path, s.Args),
 		Created: s.Created.Unix(),
-		Ports:   ports(s),
+		Ports:   c.ports(s),
 		Labels:  maps.Clone(s.Config.Labels),
 		State:   s.State.Status(),
 		Status:  statusText(s.State, now),
 		Health:  &container.HealthSummary{Status: container.NoHealthcheck},
 		Mounts:  slices.Clone(s.Mounts),
 		NetworkSettings: &container.NetworkSettingsSummary{
-			Networks: endpoints(s),
+			Networks: c.endpoints(s),
 		},
 	}
 	if row.Labels == nil {
@@ -123,22 +122,4 @@ func (n *imageNames) id(name string) string {
 		n.ids[name] = id
 	}
 	return id
-}
-
-// ports lists what is published or exposed. Neither of the networks that there
-// are so far, none and host, does that.
-func ports(*Snapshot) []container.PortSummary { return []container.PortSummary{} }
-
-// portMap is the same by port, for inspect and the filters.
-func portMap(*Snapshot) network.PortMap { return network.PortMap{} }
-
-// endpoints are the networks that a container is in, by name.
-func endpoints(s *Snapshot) map[string]*network.EndpointSettings {
-	switch mode := s.HostConfig.NetworkMode; {
-	case mode.IsContainer():
-		return map[string]*network.EndpointSettings{}
-	case mode.IsHost():
-		return map[string]*network.EndpointSettings{network.NetworkHost: {}}
-	}
-	return map[string]*network.EndpointSettings{network.NetworkNone: {}}
 }

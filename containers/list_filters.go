@@ -17,6 +17,7 @@ import (
 
 // selection is what of all containers a list shows.
 type selection struct {
+	c       *Containers
 	args    filters.Args
 	stopped bool // show those that do not run too
 	none    bool // show nothing, whatever there is
@@ -36,7 +37,7 @@ func (c *Containers) newSelection(in jobs.ContainersIn, snaps []*Snapshot, image
 		"is-task", "label", "name", "network", "publish", "since", "status", "volume"); err != nil {
 		return nil, err
 	}
-	p := &selection{args: args, stopped: in.All || in.Limit > 0 || args.Has("status"), to: len(snaps)}
+	p := &selection{c: c, args: args, stopped: in.All || in.Limit > 0 || args.Has("status"), to: len(snaps)}
 	for _, step := range []func() error{
 		p.readStates, p.readExits, p.readTask,
 		func() error { return p.readRange(c, snaps) },
@@ -182,7 +183,7 @@ func (p *selection) wantsPlace(s *Snapshot) bool {
 }
 
 func (p *selection) inNetwork(s *Snapshot) bool {
-	nets := endpoints(s)
+	nets := p.c.endpoints(s)
 	return p.args.Any("network", func(want string) bool {
 		if _, ok := nets[want]; ok {
 			return true
@@ -198,7 +199,7 @@ func (p *selection) inNetwork(s *Snapshot) bool {
 
 // hasPort: a port that is asked for as published or as exposed is enough.
 func (p *selection) hasPort(s *Snapshot) bool {
-	have := portMap(s)
+	have := p.c.portMap(s)
 	for _, want := range p.publish {
 		if len(have[want]) > 0 {
 			return true

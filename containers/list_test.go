@@ -22,7 +22,7 @@ import (
 // shelf is a noun that holds snapshots and nothing else.
 func shelf(t testing.TB, images Images, snaps ...*Snapshot) *Containers {
 	t.Helper()
-	c := &Containers{images: images}
+	c := &Containers{images: images, networks: noNetworks{}}
 	for i, s := range snaps {
 		if s.ID == "" {
 			s.ID = fmt.Sprintf("%064x", i+1)

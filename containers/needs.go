@@ -7,6 +7,7 @@ import (
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/network"
 
 	"github.com/jobengine/engine/containers/runtime"
 )
@@ -50,6 +51,34 @@ type Image struct {
 // Events is told what happens.
 type Events interface {
 	Log(typ events.Type, action events.Action, id string, attributes map[string]string)
+}
+
+// Networks connects containers.
+//
+// Allocate → Join → Release, once for each run; Connect and Disconnect in between.
+type Networks interface {
+	// Allocate reserves what a container that is about to start wants. An error leaves nothing.
+	Allocate(ctx context.Context, r NetworkRequest) error
+	// Join connects the network namespace of its first process.
+	Join(ctx context.Context, container string, pid int, startTime uint64) error
+	// Release takes it from all networks. What is not there is no error.
+	Release(ctx context.Context, container string) error
+	Connect(ctx context.Context, container, network string, config *network.EndpointSettings, hostname string) error
+	Disconnect(ctx context.Context, container, network string) error
+	// Settings gives the networks, by name, and ports of a container between Allocate and Release; else nil.
+	Settings(container string) (map[string]*network.EndpointSettings, network.PortMap)
+	// Resolve gives a network's name and id.
+	Resolve(ref string) (name, id string, err error)
+}
+
+// NetworkRequest is what a container wants of networks.
+type NetworkRequest struct {
+	Container, Name, Hostname string
+	Mode                      string                               // a network's name or id, "default", "none", "host"
+	Endpoints                 map[string]*network.EndpointSettings // by network, as the container is configured
+	Exposed                   network.PortSet
+	Bindings                  network.PortMap
+	PublishAll                bool
 }
 
 // Runtime runs processes; package runtime says what is asked of it. Its words

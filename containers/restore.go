@@ -77,6 +77,7 @@ func (c *Containers) restore(ctx context.Context, ct *Container, known map[strin
 		_ = c.putRootfs(ctx, ct.id)
 		_ = c.freeShm(s)
 		c.checkLayer(ctx, ct)
+		_ = c.networks.Release(ctx, ct.id)
 	}
 	if s := ct.Snapshot(); s.State.Removing || s.HostConfig.AutoRemove && !s.State.Running && !s.damaged {
 		ct.update(func(s *Snapshot) { s.State.Removing = true })
@@ -121,6 +122,9 @@ func (c *Containers) takeBackStart(ctx context.Context, ct *Container) {
 	}
 	_ = c.putRootfs(ctx, ct.id)
 	_ = c.freeShm(ct.Snapshot())
+	if err := c.networks.Release(ctx, ct.id); err != nil {
+		c.log.Errorf("container %s: networks of a start that was cut off: %v", ct.id, err)
+	}
 	ct.update(func(s *Snapshot) {
 		s.Runs--
 		s.State.Running, s.State.Pid, s.State.StartTime = false, 0, 0

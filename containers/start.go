@@ -87,7 +87,7 @@ func (c *Containers) startLocked(ctx context.Context, ct *Container, again bool)
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		r.mountRootfs, r.prepare, r.writeBundle, r.record, r.createProcess, r.announce, r.release,
+		r.allocate, r.mountRootfs, r.prepare, r.writeBundle, r.record, r.createProcess, r.connect, r.announce, r.release,
 	} {
 		if err := step(ctx); err != nil {
 			return err

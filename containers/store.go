@@ -18,6 +18,7 @@ type stored struct {
 	config *record.Config
 	host   *record.HostConfig
 	mounts []record.MountPoint
+	nets   map[string]*record.Endpoint
 }
 
 func store(s *Snapshot) (*stored, error) {
@@ -26,6 +27,9 @@ func store(s *Snapshot) (*stored, error) {
 		return nil, err
 	}
 	if err := record.Convert(s.HostConfig, st.host); err != nil {
+		return nil, err
+	}
+	if err := record.Convert(s.Networks, &st.nets); err != nil {
 		return nil, err
 	}
 	return st, record.Convert(s.Mounts, &st.mounts)
@@ -59,7 +63,7 @@ func (c *Containers) write(s *Snapshot, synced bool) error {
 func (c *Containers) writeRecord(s *Snapshot, put func(durable.FS, string, any, fs.FileMode) error) error {
 	r := &record.Container{
 		Format: record.Format, ID: s.ID, Name: s.Name, Created: s.Created, ImageID: s.ImageID, Path: s.Path, Args: s.Args,
-		Config: s.stored.config, HostConfig: s.stored.host, Mounts: s.stored.mounts,
+		Config: s.stored.config, HostConfig: s.stored.host, Mounts: s.stored.mounts, Networks: s.stored.nets,
 		Driver: s.Driver, LogPath: s.LogPath, RestartCount: s.RestartCount, Runs: s.Runs,
 		ManualStop: s.ManualStop, Removing: s.State.Removing,
 		State: record.State{
@@ -126,12 +130,15 @@ func (c *Containers) read(id string) (*Snapshot, error) {
 			ExitCode: r.State.ExitCode, Error: r.State.Error,
 			StartedAt: r.State.StartedAt, FinishedAt: r.State.FinishedAt,
 		},
-		stored: &stored{r.Config, r.HostConfig, r.Mounts},
+		stored: &stored{r.Config, r.HostConfig, r.Mounts, r.Networks},
 	}
 	if err := record.Convert(r.Config, s.Config); err != nil {
 		return nil, err
 	}
 	if err := record.Convert(r.HostConfig, s.HostConfig); err != nil {
+		return nil, err
+	}
+	if err := record.Convert(r.Networks, &s.Networks); err != nil {
 		return nil, err
 	}
 	return s, record.Convert(r.Mounts, &s.Mounts)

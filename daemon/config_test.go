@@ -66,7 +66,7 @@ func TestBadConfigurationIsRefusedAndNamed(t *testing.T) {
 		`{"colour": "red"}`:                           "don't match any configuration option: colour",
 		`{"host": ["unix:///x"]}`:                     "don't match any configuration option: host",
 		`{"debug": true}`:                             "both as a flag and in the configuration file: debug: (from flag: true, from file: true)",
-		`{"icc": true}`:                               "not supported by this version of engine yet: icc",
+		`{"raw-logs": true}`:                          "not supported by this version of engine yet: raw-logs",
 		`{"live-restore": "yes"}`:                     `live-restore: "yes" is not of the type bool`,
 		`{"hosts": "unix:///x"}`:                      "hosts: \"unix:///x\" is not of the type stringArray",
 		`{"hosts": [1]}`:                              "hosts: 1 is not a string",

@@ -23,21 +23,20 @@ const maxConfigFile = 1 << 20
 var renamedKeys = map[string]string{
 	"hosts": "host", "labels": "label", "storage-opts": "storage-opt",
 	"exec-opts": "exec-opt", "runtimes": "add-runtime", "log-opts": "log-opt",
-	"default-ulimits": "default-ulimit",
+	"default-ulimits": "default-ulimit", "default-address-pools": "default-address-pool",
 }
 
 // flagOnly are flags that make no sense in a file.
-var flagOnly = []string{"daemon", "help", "version", "config-file", "validate", "graph", "host", "label", "storage-opt", "exec-opt", "log-opt", "add-runtime", "default-ulimit"}
+var flagOnly = []string{"daemon", "help", "version", "config-file", "validate", "graph", "host", "label", "storage-opt", "exec-opt", "log-opt", "add-runtime", "default-ulimit", "default-address-pool"}
 
 // laterKeys are dockerd's keys that this version has nothing for yet. Taking
 // them in silence would be a lie, some of them a dangerous one.
-var laterKeys = strings.Fields(`allow-direct-routing authorization-plugins bip bip6 bridge builder cdi-spec-dirs
-	containerd containerd-namespace containerd-plugins-namespace default-address-pools
+var laterKeys = strings.Fields(`allow-direct-routing authorization-plugins bip6 builder cdi-spec-dirs
+	containerd containerd-namespace containerd-plugins-namespace
 	default-gateway default-gateway-v6 default-network-opts
-	dns dns-opts dns-search experimental features firewall-backend fixed-cidr
-	fixed-cidr-v6 host-gateway-ip host-gateway-ips http-proxy https-proxy icc insecure-registries ip
-	ip-forward ip-forward-no-drop ip-masq ip6tables iptables ipv6 max-concurrent-downloads max-concurrent-uploads
-	max-download-attempts metrics-addr mtu no-proxy node-generic-resources nri-opts
+	dns dns-opts dns-search experimental features firewall-backend host-gateway-ip host-gateway-ips http-proxy https-proxy insecure-registries
+	ip-forward-no-drop ip6tables iptables max-concurrent-downloads max-concurrent-uploads
+	max-download-attempts metrics-addr no-proxy node-generic-resources nri-opts
 	proxies raw-logs registry-mirrors resolv-conf swarm-default-advertise-addr
 	userland-proxy userland-proxy-path`)
 

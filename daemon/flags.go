@@ -58,6 +58,7 @@ type Config struct {
 
 	Isolation isolation
 	Limits    limits
+	Network   networking
 
 	ShutdownTimeoutSeconds    int
 	DefaultStopTimeoutSeconds int
@@ -123,6 +124,7 @@ func flagSet(cfg *Config) *pflag.FlagSet {
 	f.Var(&cfg.DefaultShmSize, "default-shm-size", "Default size of /dev/shm of containers")
 	cfg.Isolation.flags(f)
 	cfg.Limits.flags(f)
+	cfg.Network.flags(f)
 	f.IntVar(&cfg.ShutdownTimeoutSeconds, "shutdown-timeout", 15, "Seconds that running requests may take at shutdown")
 	f.IntVar(&cfg.DefaultStopTimeoutSeconds, "default-stop-timeout", 10, "Seconds that containers may take to stop")
 
@@ -228,6 +230,9 @@ func complete(cfg *Config, flags *pflag.FlagSet) error {
 		return err
 	}
 	if err := cfg.Isolation.check(); err != nil {
+		return err
+	}
+	if err := cfg.Network.check(); err != nil {
 		return err
 	}
 	for _, label := range cfg.Labels {

@@ -216,7 +216,7 @@ func (cfg *Config) parts(log *logrus.Logger) builtins.Config {
 		UsernsRemap:  cfg.UsernsRemap,
 		CgroupParent: cfg.CgroupParent, DefaultShmSizeBytes: int64(cfg.DefaultShmSize),
 		DefaultStopTimeout: time.Duration(cfg.DefaultStopTimeoutSeconds) * time.Second,
-		Isolation:          cfg.Isolation.Isolation, Limits: cfg.Limits.Limits,
+		Isolation:          cfg.Isolation.Isolation, Limits: cfg.Limits.Limits, Network: cfg.Network.NetworkConfig,
 		Labels: cfg.Labels, LiveRestore: cfg.LiveRestore, MinAPIVersion: cfg.MinAPIVersion,
 		Debug: cfg.Debug, Log: log,
 	}

@@ -81,8 +81,12 @@ func (n *Networks) Allocate(ctx context.Context, r Request) error {
 }
 
 func (n *Networks) allocate(ctx context.Context, box *Box, r Request) error {
-	for _, name := range r.order() {
-		nw, err := n.find(name)
+	for _, name := range n.order(r) {
+		ref := name
+		if name == "default" {
+			ref = n.defaultName()
+		}
+		nw, err := n.find(ref)
 		if err != nil {
 			return err
 		}
@@ -94,25 +98,25 @@ func (n *Networks) allocate(ctx context.Context, box *Box, r Request) error {
 }
 
 // order gives the networks of a request: that of the mode first, the others by name.
-func (r Request) order() []string {
+func (n *Networks) order(r Request) []string {
 	first := r.Mode
-	if first == "default" || first == "" {
-		first = "bridge"
+	if first == "" {
+		first = "default"
 	}
-	names := []string{}
+	others := []string{}
 	seen := false
 	for name := range r.Endpoints {
 		if name == first {
 			seen = true
 		} else {
-			names = append(names, name)
+			others = append(others, name)
 		}
 	}
-	slices.Sort(names)
-	if seen || len(names) == 0 {
-		names = append([]string{first}, names...)
+	slices.Sort(others)
+	if seen || len(others) == 0 {
+		return append([]string{first}, others...)
 	}
-	return names
+	return others
 }
 
 // addEndpoint puts a box on a network.

@@ -120,6 +120,26 @@ func (n *Networks) findLocked(ref string) (*Network, error) {
 	return nil, errs.Invalid("network %s is ambiguous (%d matches found on ID prefix)", ref, len(found))
 }
 
+// Resolve gives the name and the id of a network.
+func (n *Networks) Resolve(ref string) (name, id string, err error) {
+	if ref == "default" {
+		ref = n.defaultName()
+	}
+	nw, err := n.find(ref)
+	if err != nil {
+		return "", "", err
+	}
+	return nw.Name, nw.ID, nil
+}
+
+// defaultName is the network of containers that name none.
+func (n *Networks) defaultName() string {
+	if n.cfg.Default.Bridge == "none" {
+		return "none"
+	}
+	return "bridge"
+}
+
 // ID gives the id of a network by name, "" if there is none.
 func (n *Networks) ID(name string) string {
 	n.mu.Lock()

@@ -25,8 +25,9 @@ func (n *Networks) reservePorts(box *Box, r Request) error {
 	for port := range r.Bindings {
 		published[port] = true
 	}
+	onBridge := slices.ContainsFunc(box.Endpoints, func(ep *Endpoint) bool { return ep.IPv4.IsValid() || ep.IPv6.IsValid() })
 	for port := range r.Exposed {
-		if !published[port] && !r.PublishAll {
+		if onBridge && !published[port] && !r.PublishAll {
 			box.Exposed = append(box.Exposed, port)
 		}
 	}

@@ -24,7 +24,8 @@ type Container struct {
 
 	Config     *Config
 	HostConfig *HostConfig
-	Mounts     []MountPoint `json:",omitempty"`
+	Mounts     []MountPoint         `json:",omitempty"`
+	Networks   map[string]*Endpoint `json:",omitempty"` // by name or id
 
 	Driver       string
 	LogPath      string `json:",omitempty"`

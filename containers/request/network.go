@@ -2,34 +2,93 @@ package request
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
 
 	"github.com/jobengine/engine/internal/errs"
 )
 
-// CheckNetwork takes the networks that there are: none, host, and other containers'.
+// CheckNetwork checks what is to be published. Whether a network is there is told at the start.
 func CheckNetwork(hc *container.HostConfig) error {
-	mode := hc.NetworkMode
 	for port, bindings := range hc.PortBindings {
+		if p := port.Proto(); len(bindings) > 0 && p != network.TCP && p != network.UDP {
+			return errs.NotImplemented("port %s can not be published: this version publishes tcp and udp", port)
+		}
 		for _, b := range bindings {
-			if strings.Trim(b.HostPort, "0123456789-") != "" {
-				return errs.Invalid("invalid port specification: %q", b.HostPort)
+			if _, _, err := hostPorts(b.HostPort); err != nil {
+				return err
 			}
 		}
-		if len(bindings) > 0 && !mode.IsHost() {
-			return errs.NotImplemented("port %s can not be published: published ports do not exist yet in this version: use --network host", port)
+	}
+	return nil
+}
+
+// hostPorts parses a port of the host, a range to choose from, or nothing.
+func hostPorts(text string) (first, last uint64, err error) {
+	if text == "" {
+		return 0, 0, nil
+	}
+	from, to, isRange := strings.Cut(text, "-")
+	if !isRange {
+		to = from
+	}
+	if first, err = strconv.ParseUint(from, 10, 16); err == nil {
+		last, err = strconv.ParseUint(to, 10, 16)
+	}
+	if err != nil || last < first {
+		return 0, 0, errs.Invalid("invalid port specification: %q", text)
+	}
+	return first, last, nil
+}
+
+// Endpoints checks how a container wants to be connected, and gives it a copy, with the
+// network of its mode among them.
+func Endpoints(n *network.NetworkingConfig, hc *container.HostConfig) (map[string]*network.EndpointSettings, error) {
+	mode := hc.NetworkMode
+	all := map[string]*network.EndpointSettings{}
+	if n != nil {
+		for name, e := range n.EndpointsConfig {
+			if e == nil {
+				e = &network.EndpointSettings{}
+			}
+			if len(e.Links) > 0 {
+				return nil, errs.NotImplemented("links on network %q are not supported yet in this version", name)
+			}
+			all[name] = configured(e)
 		}
 	}
-	if hc.PublishAllPorts && !mode.IsHost() {
-		return errs.NotImplemented("PublishAllPorts: published ports do not exist yet in this version: use --network host")
+	if mode.IsContainer() {
+		if len(all) > 0 {
+			return nil, errs.Invalid("conflicting options: cannot attach both user-defined and non-user-defined network-modes")
+		}
+		return nil, nil
 	}
-	switch {
-	case mode == "", mode.IsDefault(), mode.IsNone(), mode.IsHost(), mode.IsContainer():
-		return nil
+	first := string(mode)
+	if first == "" {
+		first = network.NetworkDefault
 	}
-	return errs.NotImplemented("network %q does not exist yet in this version: use --network none or host", mode)
+	if all[first] == nil && !(len(all) == 1 && mode.IsDefault()) {
+		all[first] = &network.EndpointSettings{}
+	}
+	if len(all) > 1 {
+		for name := range all {
+			if name == network.NetworkHost || name == network.NetworkNone {
+				return nil, errs.Invalid("conflicting options: cannot attach both user-defined and non-user-defined network-modes")
+			}
+		}
+	}
+	return all, nil
+}
+
+// configured is the part of an endpoint's settings that users say.
+func configured(e *network.EndpointSettings) *network.EndpointSettings {
+	c := e.Copy()
+	return &network.EndpointSettings{
+		IPAMConfig: c.IPAMConfig, Links: c.Links, Aliases: c.Aliases, DriverOpts: c.DriverOpts, GwPriority: c.GwPriority, MacAddress: c.MacAddress,
+	}
 }
 
 // checkExtraHosts checks "name:address".

@@ -1,0 +1,137 @@
+package containers
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+
+	"github.com/jobengine/engine/internal/phase"
+)
+
+// allocate reserves addresses and ports. What joins another container's namespace has none of its own.
+func (r *run) allocate(ctx context.Context) error {
+	s := r.s
+	if s.HostConfig.NetworkMode.IsContainer() || s.Config.NetworkDisabled {
+		return nil
+	}
+	err := r.c.networks.Allocate(ctx, NetworkRequest{
+		Container: s.ID, Name: s.Name, Hostname: s.Config.Hostname, Mode: string(s.HostConfig.NetworkMode), Endpoints: s.Networks,
+		Exposed: s.Config.ExposedPorts, Bindings: s.HostConfig.PortBindings, PublishAll: s.HostConfig.PublishAllPorts,
+	})
+	if err != nil {
+		return err
+	}
+	r.undo.add(func() error { return r.c.networks.Release(ctx, s.ID) })
+	return nil
+}
+
+// connect connects the namespace of the first process, which still waits.
+func (r *run) connect(ctx context.Context) error {
+	if r.s.HostConfig.NetworkMode.IsContainer() || r.s.Config.NetworkDisabled {
+		return nil
+	}
+	if err := r.c.networks.Join(ctx, r.s.ID, r.proc.Pid, r.proc.StartTime); err != nil {
+		return err
+	}
+	phase.Mark("daemon", "networks joined")
+	return nil
+}
+
+// endpoints are the networks that a container is in, by name: as they are while it runs, else
+// as it is configured.
+func (c *Containers) endpoints(s *Snapshot) map[string]*network.EndpointSettings {
+	all := map[string]*network.EndpointSettings{}
+	if s.HostConfig.NetworkMode.IsContainer() {
+		return all
+	}
+	if running, _ := c.networks.Settings(s.ID); running != nil {
+		return running
+	}
+	configured := s.Networks
+	if len(configured) == 0 && !s.Config.NetworkDisabled { // of a record from before there were networks
+		configured = map[string]*network.EndpointSettings{cmp.Or(string(s.HostConfig.NetworkMode), network.NetworkDefault): {}}
+	}
+	for ref, config := range configured {
+		name, id, err := c.networks.Resolve(ref)
+		if err != nil {
+			name = ref
+		}
+		e := config.Copy()
+		if s.Runs > 0 { // as docker, which looks for it at the start
+			e.NetworkID = id
+		}
+		all[name] = e
+	}
+	return all
+}
+
+// portMap is what is published or exposed, by port; nothing of a container that does not run.
+func (c *Containers) portMap(s *Snapshot) network.PortMap {
+	if _, ports := c.networks.Settings(s.ID); ports != nil {
+		return ports
+	}
+	return network.PortMap{}
+}
+
+// ports is the same as a list, for ps.
+func (c *Containers) ports(s *Snapshot) []container.PortSummary {
+	list := []container.PortSummary{}
+	for port, bindings := range c.portMap(s) {
+		row := container.PortSummary{PrivatePort: port.Num(), Type: string(port.Proto())}
+		if len(bindings) == 0 {
+			list = append(list, row)
+		}
+		for _, b := range bindings {
+			n, _ := strconv.ParseUint(b.HostPort, 10, 16)
+			row.IP, row.PublicPort = b.HostIP, uint16(n)
+			list = append(list, row)
+		}
+	}
+	slices.SortFunc(list, func(a, b container.PortSummary) int {
+		return cmp.Or(cmp.Compare(a.PrivatePort, b.PrivatePort), cmp.Compare(a.Type, b.Type), cmp.Compare(a.PublicPort, b.PublicPort), a.IP.Compare(b.IP))
+	})
+	return list
+}
+
+// addresses of a container on its networks, sorted.
+func (c *Containers) addresses(s *Snapshot) []netip.Addr {
+	running, _ := c.networks.Settings(s.ID)
+	var list []netip.Addr
+	for _, e := range running {
+		for _, a := range []netip.Addr{e.IPAddress, e.GlobalIPv6Address} {
+			if a.IsValid() {
+				list = append(list, a)
+			}
+		}
+	}
+	slices.SortFunc(list, netip.Addr.Compare)
+	return list
+}
+
+// noNetworks stands for networks where there are none.
+type noNetworks struct{}
+
+func (noNetworks) Allocate(context.Context, NetworkRequest) error  { return nil }
+func (noNetworks) Join(context.Context, string, int, uint64) error { return nil }
+func (noNetworks) Release(context.Context, string) error           { return nil }
+func (noNetworks) Connect(context.Context, string, string, *network.EndpointSettings, string) error {
+	return fmt.Errorf("this engine has no networks")
+}
+func (noNetworks) Disconnect(context.Context, string, string) error {
+	return fmt.Errorf("this engine has no networks")
+}
+func (noNetworks) Settings(string) (map[string]*network.EndpointSettings, network.PortMap) {
+	return nil, nil
+}
+func (noNetworks) Resolve(ref string) (string, string, error) {
+	if ref == network.NetworkDefault {
+		ref = network.NetworkNone
+	}
+	return ref, "", nil
+}
