@@ -40,7 +40,9 @@ func (x *Execs) Restore(ctx context.Context, ct Container, running, ended []stri
 		case r.ExitCode != nil:
 			close(e.started)
 			e.end(*r.ExitCode)
+			e.mu.Lock()
 			e.endedAt = r.EndedAt
+			e.mu.Unlock()
 			x.sweepLater(x.Life)
 		case slices.Contains(running, e.id):
 			x.adopt(ctx, e)
