@@ -50,11 +50,11 @@ type screen struct {
 
 func newStreamsWorld(t *testing.T) (*world, *screens) {
 	t.Helper()
-	var r *screens
+	w := closedWorld(t)
+	r := &screens{standIn: w.runtime, of: map[string]*screen{}, execs: map[string]*standInExec{}, stdin: map[string]*os.File{}}
 	t.Cleanup(func() { r.closeAll() }) // after the noun is closed
-	w := newWorld(t)
-	r = &screens{standIn: w.runtime, of: map[string]*screen{}, execs: map[string]*standInExec{}, stdin: map[string]*os.File{}}
-	w.Containers.runtime, w.execs.Runtime = r, r
+	w.screens = r
+	w.open(t)
 	w.cfg.Logs = map[string]driver.Open{"json-file": jsonfile.Open}
 	return w, r
 }

@@ -38,6 +38,7 @@ type world struct {
 	eng     *engine.Engine
 	root    string
 	runtime *standIn
+	screens *screens // in front of runtime; nil: without output
 	graph   *folders
 	images  *oneImage
 	heard   *heard
@@ -45,10 +46,16 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	root := t.TempDir()
-	w := &world{root: root, runtime: newStandIn(), graph: &folders{home: filepath.Join(root, "layers")}, images: newOneImage(), heard: &heard{}}
+	w := closedWorld(t)
 	w.open(t)
 	return w
+}
+
+// closedWorld is one before open.
+func closedWorld(t *testing.T) *world {
+	t.Helper()
+	root := t.TempDir()
+	return &world{root: root, runtime: newStandIn(), graph: &folders{home: filepath.Join(root, "layers")}, images: newOneImage(), heard: &heard{}}
 }
 
 // open makes the noun as a daemon that starts does.
@@ -59,9 +66,13 @@ func (w *world) open(t *testing.T) {
 	if testing.Verbose() {
 		log.SetOutput(os.Stderr)
 	}
+	var r Runtime = w.runtime
+	if w.screens != nil {
+		r = w.screens
+	}
 	c, err := New(Config{
 		Root: filepath.Join(w.root, "data"), ExecRoot: filepath.Join(w.root, "exec"),
-		Graph: w.graph, GraphDriver: "folders", Images: w.images, Runtime: w.runtime, Events: w.heard, Log: log,
+		Graph: w.graph, GraphDriver: "folders", Images: w.images, Runtime: r, Events: w.heard, Log: log,
 	})
 	assert.NilError(t, err)
 	assert.NilError(t, c.Restore(context.Background()))
