@@ -42,6 +42,11 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 	if err != nil {
 		return err
 	}
+	var ensureProfile func() error
+	security := []string{}
+	if defaults.AppArmor = loadAppArmor(cfg.Log); defaults.AppArmor != "" {
+		ensureProfile, security = ensureAppArmor, append(security, "name=apparmor")
+	}
 	id := identify(cfg.DataRoot, cfg.Log.Warnf)
 	graph, graphName, err := set.openGraph(cfg)
 	if err != nil {
@@ -97,7 +102,7 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 		ExecDriver: cfg.DefaultRuntime, StockDriver: cfg.ExecDriver, ExecDrivers: cfg.runtimes(set), DefaultLog: cfg.LogDriver, DefaultLogOpts: cfg.LogOpts,
 		CgroupDriver: cfg.CgroupDriver, CgroupParent: cfg.CgroupParent, PidsBound: pids, Ulimits: cfg.Limits.Ulimits, StopTimeout: int(cfg.DefaultStopTimeout.Seconds()),
 		ShmSizeBytes: cfg.DefaultShmSizeBytes,
-		Defaults:     defaults, InitPath: cfg.initFinder(),
+		Defaults:     defaults, InitPath: cfg.initFinder(), EnsureAppArmor: ensureProfile,
 		Seccomp: hostinfo.SeccompBuilt, Log: cfg.Log,
 	})
 	if err != nil {
@@ -126,7 +131,7 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 		LogDrivers: append(set.Logs.Names(), "none"),
 		APIVersion: server.MaxAPIVersion, MinAPIVersion: cfg.MinAPIVersion,
 		InitBinary: cmp.Or(cfg.InitPath, stockInit),
-		Labels:     cfg.Labels, Debug: cfg.Debug, LiveRestore: cfg.LiveRestore, SecurityOptions: securityOptions(remap),
+		Labels:     cfg.Labels, Debug: cfg.Debug, LiveRestore: cfg.LiveRestore, SecurityOptions: append(security, securityOptions(remap)...),
 		Containers: containerCounts{ctrs}, Images: img, Graph: graph, Networks: nets, Events: bus, Runtime: execDrivers{set, cfg}, Checkers: []system.Checker{ctrs, img},
 	}).Install(eng)
 

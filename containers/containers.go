@@ -49,8 +49,10 @@ type Config struct {
 	ShmSizeBytes   int64             // of /dev/shm; 0 is 64 MiB
 	Seccomp        bool              // the exec driver can load system call filters
 
-	Defaults spec.Defaults          // of isolation
-	InitPath func() (string, error) // finds the program for --init; nil: there is none
+	Defaults spec.Defaults // of isolation
+	// EnsureAppArmor loads the profile of Defaults if it is not loaded any more; nil: it needs not be.
+	EnsureAppArmor func() error
+	InitPath       func() (string, error) // finds the program for --init; nil: there is none
 
 	FS  durable.FS     // nil is durable.OS
 	Log *logrus.Logger // nil is logrus' standard logger

@@ -69,6 +69,9 @@ func (c *Containers) inspect(ctx context.Context, _ *engine.Job, in jobs.Contain
 	}
 	if security, err := spec.ParseSecurity(s.HostConfig.SecurityOpt, c.cfg.Defaults); err == nil {
 		r.AppArmorProfile = security.AppArmor
+		if c.host.facts.AppArmor {
+			r.AppArmorProfile = security.AppArmorProfile(s.HostConfig.Privileged, c.cfg.Defaults)
+		}
 	}
 	if in.Size {
 		size, err := c.sizes(ctx, s)

@@ -181,6 +181,11 @@ func (r *run) prepare(context.Context) (err error) {
 	if err := r.shareShm(); err != nil {
 		return err
 	}
+	if ensure := r.c.cfg.EnsureAppArmor; ensure != nil {
+		if err := ensure(); err != nil {
+			return fmt.Errorf("AppArmor is enabled and the default profile could not be loaded: %w", err)
+		}
+	}
 	if r.c.wantsInit(hc) {
 		if r.in.Init, err = r.c.initPath(); err != nil {
 			return err

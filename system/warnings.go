@@ -2,6 +2,7 @@ package system
 
 import (
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/jobengine/engine/internal/cgroupnames"
@@ -39,7 +40,7 @@ func (s *System) warnings() []string {
 		add(true, text)
 	}
 	add(!s.host.AppArmor && !s.host.SELinux, "No AppArmor and no SELinux support")
-	add(s.host.AppArmor, "AppArmor is there and not used: this version loads no profile for containers")
+	add(s.host.AppArmor && !slices.Contains(s.SecurityOptions, "name=apparmor"), "AppArmor is there and not used: its default profile could not be loaded (apparmor_parser)")
 	add(s.host.SELinux, "SELinux is there and not used: this version does not label containers")
 	add(!s.host.CanRaiseLimits, "No CAP_SYS_RESOURCE: resource limits (ulimits) and OOM scores of containers stay within the daemon's own")
 	add(s.host.Systemd && cg.Version == 2 && s.CgroupDriver == cgroupnames.Cgroupfs,

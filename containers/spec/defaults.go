@@ -8,7 +8,9 @@ type Defaults struct {
 	Init            bool // an init runs first
 	NoNewPrivileges bool
 	// Seccomp is a profile as JSON, "unconfined", or "" or "builtin" for the one that is built in.
-	Seccomp      string
+	Seccomp string
+	// AppArmor is the profile, which is loaded; "" where there is none.
+	AppArmor     string
 	IpcMode      container.IpcMode      // "" is private
 	CgroupnsMode container.CgroupnsMode // "" is private on cgroup version 2, else the host's
 }

@@ -115,10 +115,12 @@ func TestAppArmorIsAppliedWhereThereIsOne(t *testing.T) {
 		{true, container.HostConfig{SecurityOpt: []string{"apparmor=mine"}}, "mine"},
 		{true, container.HostConfig{SecurityOpt: []string{"apparmor:unconfined"}}, "unconfined"},
 		{true, container.HostConfig{Privileged: true}, "unconfined"},
-		{true, container.HostConfig{}, ""},
+		{true, container.HostConfig{}, "engine-default"},
+		{true, container.HostConfig{Privileged: true, SecurityOpt: []string{"apparmor=mine"}}, "mine"},
+		{false, container.HostConfig{}, ""},
 	} {
 		in := withHost(&c.hc)
-		in.Host.AppArmor = c.there
+		in.Host.AppArmor, in.Defaults.AppArmor = c.there, "engine-default"
 		s, err := Make(in)
 		assert.NilError(t, err)
 		assert.Equal(t, s.Process.ApparmorProfile, c.want)

@@ -88,13 +88,21 @@ func (in *Input) security() (Security, error) {
 // none or nothing was asked for.
 func (in *Input) apparmor() (string, error) {
 	s, err := in.security()
-	switch {
-	case err != nil || !in.Host.AppArmor:
+	if err != nil || !in.Host.AppArmor {
 		return "", err
-	case s.AppArmor == "" && in.HostConfig.Privileged:
-		return unconfined, nil
 	}
-	return s.AppArmor, nil
+	return s.AppArmorProfile(in.HostConfig.Privileged, in.Defaults), nil
+}
+
+// AppArmorProfile is the profile of a container's processes, where the kernel has AppArmor.
+func (s Security) AppArmorProfile(privileged bool, d Defaults) string {
+	switch {
+	case s.AppArmor != "":
+		return s.AppArmor
+	case privileged:
+		return unconfined
+	}
+	return d.AppArmor
 }
 
 // seccomp is the filter of the container. What it allows depends on the
