@@ -25,6 +25,9 @@ type contender struct {
 	env    []string
 }
 
+// longLines prints 100 MB, 100 characters and a newline at a time.
+const longLines = `yes "$(printf %0100d 7)" | head -n 1000000`
+
 // command is what the contender says for one verb: run, exec, ps, logs.
 func (c *contender) command(verb string) []string {
 	if c.daemon != nil {
@@ -42,7 +45,7 @@ func (c *contender) command(verb string) []string {
 		case "dump":
 			return []string{c.cli.Path, "logs", "bench-long"}
 		case "print":
-			return []string{c.cli.Path, "run", "--rm", "--network", "none", "--log-driver", "none", "busybox", "head", "-c", "200000000", "/dev/zero"}
+			return []string{c.cli.Path, "run", "--rm", "--network", "none", "busybox", "sh", "-c", longLines}
 		}
 		return nil
 	}

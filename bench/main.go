@@ -77,7 +77,7 @@ func compare() (err error) {
 			return err
 		}
 	}
-	time.Sleep(7 * time.Second) // memory comes back once there is nothing to do
+	time.Sleep(settling)
 	worked := c.memory()
 	still, err := c.stillness()
 	if err != nil {

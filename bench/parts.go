@@ -25,7 +25,7 @@ const (
 	rowPs       = "ps -a with 200 containers"
 	rowInspect  = "inspect with 200 containers"
 	rowDump     = "logs of 100 MB"
-	rowAttach   = "run that prints 200 MB"
+	rowAttach   = "run that prints 100 MB"
 	rowBoot     = "boot with 200 stopped containers"
 )
 
@@ -71,6 +71,9 @@ func (c *comparison) measure(title, verb string, pause time.Duration, rounds int
 	return nil
 }
 
+// settling is how long memory needs to come back once there is nothing to do.
+const settling = 7 * time.Second
+
 // few is a number of rounds for what takes seconds.
 func (c *comparison) few() int { return max(3, c.rounds/5) }
 
@@ -108,6 +111,9 @@ func (c *comparison) crowds() error {
 			if _, err := atOnce(40, 8, func(i int) error { return create(d, name(i), []string{"sleep", "100000"}) }); err != nil {
 				return err
 			}
+			if round == 0 {
+				time.Sleep(settling)
+			}
 			before := pss(d)
 			t, err := atOnce(40, 8, func(i int) error { return start(d, name(i)) })
 			if err != nil {
@@ -115,7 +121,7 @@ func (c *comparison) crowds() error {
 			}
 			starts[c.name(d)] = append(starts[c.name(d)], t)
 			if round == 0 {
-				time.Sleep(7 * time.Second)
+				time.Sleep(settling)
 				c.each[at] = (pss(d) - before) / 40
 			}
 			if t, err = atOnce(40, 8, func(i int) error { return remove(d, name(i)) }); err != nil {
@@ -145,8 +151,7 @@ func (c *comparison) lists() error {
 // throughput moves much output: from the log, and from a container to its client.
 func (c *comparison) throughput() error {
 	for _, d := range c.daemons() {
-		// 100 characters a line and a newline
-		err := create(d, "bench-long", []string{"sh", "-c", `yes "$(printf %0100d 7)" | head -n 1000000`})
+		err := create(d, "bench-long", []string{"sh", "-c", longLines})
 		if err == nil {
 			err = errors.Join(start(d, "bench-long"), d.JSON("POST", "/containers/bench-long/wait", nil, nil))
 		}
