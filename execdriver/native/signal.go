@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/opencontainers/runc/libcontainer"
+
 	"github.com/jobengine/engine/execdriver"
 	"github.com/jobengine/engine/internal/pidfd"
 )
@@ -76,7 +78,10 @@ func (d *Driver) KillAll(_ context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return classify(c.Signal(unix.SIGKILL))
+	if err := c.Signal(unix.SIGKILL); !errors.Is(err, libcontainer.ErrNotRunning) {
+		return classify(err)
+	}
+	return nil // a scope of systemd is gone with its last process
 }
 
 func (r record) frozen() bool {
