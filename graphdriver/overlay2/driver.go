@@ -155,12 +155,13 @@ func (d *Driver) create(ctx context.Context, id string, r record) error {
 		if err != nil {
 			return fmt.Errorf("parent: %w", err)
 		}
-		most := maxLowers
+		limit := d.host.maxLowers()
+		most := limit
 		if !r.ReadWrite {
 			most-- // it is a lower folder itself when it is shown
 		}
 		if len(lowers) > most {
-			return errs.Invalid("overlay2: more than %d layers above one another", maxLowers)
+			return errs.Invalid("overlay2: more than %d layers above one another", limit)
 		}
 		if root, err = d.rootOf(r.Parent); err != nil {
 			return fmt.Errorf("parent: %w", err)

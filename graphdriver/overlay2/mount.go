@@ -109,7 +109,7 @@ func (d *Driver) overlayOf(id string, r record) (overlay, error) {
 			return overlay{}, err
 		}
 	}
-	if len(o.lowers) > maxLowers {
+	if len(o.lowers) > maxLowers { // what a newer kernel has taken may still be too much for this one
 		return overlay{}, errs.Invalid("more than %d layers above one another", maxLowers)
 	}
 	return o, nil

@@ -165,7 +165,7 @@ func TestMoreLayersThanTheKernelTakesAreRefusedAtCreation(t *testing.T) {
 		id := fmt.Sprint("l", i)
 		if err := d.Create(t.Context(), id, parent); err != nil {
 			assert.Assert(t, errdefs.IsInvalidArgument(err), "%v", err)
-			assert.Equal(t, i, maxLowers)
+			assert.Equal(t, i, d.host.maxLowers())
 			dir, err := d.Get(t.Context(), parent)
 			assert.NilError(t, err, "the highest one that is allowed")
 			assert.Equal(t, dir, d.merged(parent))

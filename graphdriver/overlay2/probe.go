@@ -22,6 +22,15 @@ type host struct {
 	attached   bool // layers must lie in a mount that is attached; CanRemap finds out
 }
 
+// maxLowers is how many layers fit above one another: before Linux 6.5 their
+// names, of at most 20 bytes, must fit into one page with all options.
+func (h host) maxLowers() int {
+	if h.manyLowers {
+		return maxLowers
+	}
+	return min(maxLowers, (os.Getpagesize()-300)/20)
+}
+
 // probe mounts a small overlay in home and uses it. On a full or read-only disk
 // it relies on the layers that are there already, so that they can at least be
 // listed, removed and, where nothing needs to be written, mounted.
