@@ -17,6 +17,7 @@ import (
 	"github.com/jobengine/engine/graphdriver"
 	"github.com/jobengine/engine/internal/durable"
 	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/internal/failpoint"
 	"github.com/jobengine/engine/internal/names"
 	"github.com/jobengine/engine/internal/phase"
 	"github.com/jobengine/engine/jobs"
@@ -160,6 +161,9 @@ func (c *Containers) build(ctx context.Context, s *Snapshot) (_ *Container, err 
 	if err := mkdir(c.fsys, c.path(s.ID), 0o710); err != nil {
 		return nil, err
 	}
+	if err := failpoint.Hit(failpoint.CreateFolder); err != nil {
+		return nil, err
+	}
 	parent, err := c.images.Parent(ctx, s.ImageID)
 	if err != nil {
 		return nil, err
@@ -168,6 +172,9 @@ func (c *Containers) build(ctx context.Context, s *Snapshot) (_ *Container, err 
 		return nil, err
 	}
 	phase.Mark("daemon", "layer made")
+	if err := failpoint.Hit(failpoint.CreateLayer); err != nil {
+		return nil, err
+	}
 	if synced {
 		if err := graphdriver.Sync(ctx, c.graph, s.ID); err != nil {
 			return nil, err
@@ -180,6 +187,9 @@ func (c *Containers) build(ctx context.Context, s *Snapshot) (_ *Container, err 
 		return nil, err
 	}
 	phase.Mark("daemon", "record written")
+	if err := failpoint.Hit(failpoint.CreateRecord); err != nil {
+		return nil, err
+	}
 	return newContainer(s), nil
 }
 

@@ -82,15 +82,15 @@ func (c *Containers) ended(ctx context.Context, ct *Container, e Exit, obey bool
 			c.log.Errorf("container %s has ended: %s: %v", ct.id, doing, err)
 		}
 	}
+	if _, err := os.Lstat(c.exitPath(ct.id)); err != nil && !s.HostConfig.AutoRemove {
+		trouble("keep its exit", c.keepExit(e)) // the runtime forgets what it could not write there
+	}
 	// Both at once: the unmount only takes the layer out of the host's view.
 	freed := make(chan error, 1)
 	go func() { freed <- c.runtime.Delete(ctx, ct.id) }()
 	trouble("unmount", c.putRootfs(ctx, ct.id))
 	phase.Mark("daemon", "layer unmounted")
 	err := <-freed
-	if _, err := os.Lstat(c.exitPath(ct.id)); err != nil && !s.HostConfig.AutoRemove {
-		trouble("keep its exit", c.keepExit(e)) // the runtime forgets what it could not write there
-	}
 	trouble("free what the runtime holds", err)
 	phase.Mark("daemon", "supervisor has deleted")
 	ct.setFreed(err == nil)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/internal/failpoint"
 	"github.com/jobengine/engine/internal/phase"
 	"github.com/jobengine/engine/jobs"
 )
@@ -86,6 +87,9 @@ func (c *Containers) finishRemoval(ctx context.Context, ct *Container) error {
 	if err := c.markRemoval(ct, s); err != nil {
 		return fmt.Errorf("write down the removal: %w", err)
 	}
+	if err := failpoint.Hit(failpoint.RemovalMarked); err != nil {
+		return err
+	}
 	if !ct.isFreed() {
 		if err := c.runtime.Delete(ctx, ct.id); err != nil {
 			return fmt.Errorf("runtime: %w", err)
@@ -95,9 +99,15 @@ func (c *Containers) finishRemoval(ctx context.Context, ct *Container) error {
 		return fmt.Errorf("unable to remove filesystem: %w", err)
 	}
 	phase.Mark("daemon", "layer removed")
+	if err := failpoint.Hit(failpoint.RemovalLayer); err != nil {
+		return err
+	}
 	// Without its record the container is no more: the next boot would remove the rest.
 	if err := c.removeRecord(ct.id, s.damaged || !s.HostConfig.AutoRemove); err != nil {
 		return fmt.Errorf("unable to remove its record: %w", err)
+	}
+	if err := failpoint.Hit(failpoint.RemovalRecord); err != nil {
+		return err
 	}
 	if !ct.abandon() {
 		if err := c.removeFiles(ct.id); err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/jobengine/engine/graphdriver"
 	"github.com/jobengine/engine/internal/cgroupnames"
 	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/internal/failpoint"
 	"github.com/jobengine/engine/internal/phase"
 	"github.com/jobengine/engine/jobs"
 )
@@ -90,6 +91,9 @@ func (c *Containers) startLocked(ctx context.Context, ct *Container, again bool)
 		r.allocate, r.mountRootfs, r.prepare, r.writeBundle, r.record, r.createProcess, r.connect, r.announce, r.release,
 	} {
 		if err := step(ctx); err != nil {
+			return err
+		}
+		if err := failpoint.Hit(failpoint.StartStep); err != nil {
 			return err
 		}
 	}

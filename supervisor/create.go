@@ -14,6 +14,7 @@ import (
 
 	"github.com/jobengine/engine/execdriver"
 	"github.com/jobengine/engine/internal/console"
+	"github.com/jobengine/engine/internal/failpoint"
 	"github.com/jobengine/engine/internal/phase"
 	"github.com/jobengine/engine/internal/pidfd"
 	"github.com/jobengine/engine/supervisor/protocol"
@@ -138,6 +139,7 @@ func (c *container) create(q protocol.Create) (err error) {
 		return err
 	}
 	phase.Mark("supervisor", "driver has created")
+	_ = failpoint.Hit(failpoint.ProcessMade)
 	undo = append(undo, func() {
 		_ = c.driver.Delete(ctx, q.ID)
 		pidfd.Reap(process.PidFD)

@@ -12,6 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/failpoint"
 	"github.com/jobengine/engine/internal/phase"
 	"github.com/jobengine/engine/internal/pidfd"
 	"github.com/jobengine/engine/supervisor/protocol"
@@ -52,6 +53,7 @@ func (s *supervisor) record(c *container, st state, f *os.File, exit *protocol.E
 		}
 	}
 	c.saveExit(st.Create, *exit)
+	_ = failpoint.Hit(failpoint.ExitSaved)
 	pidfd.Reap(f)
 	phase.Mark("supervisor", "exit recorded")
 }

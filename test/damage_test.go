@@ -154,7 +154,7 @@ func TestOneDamagedRecordHarmsNobodyElse(t *testing.T) {
 				}
 
 				// It can be removed, and its name is free then.
-				e.must("rm", id)
+				e.must("rm", "-f", id) // it may be running since the start above
 				assert.NilError(t, createContainer(e.Daemon, "bad", ends))
 				assert.Equal(t, e.any("start", "-a", "bad").Code, 3)
 				e.must("rm", "-f", "good", "bad")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jobengine/engine/internal/durable"
 	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/internal/failpoint"
 )
 
 // NewImage is an image that is about to be published.
@@ -82,6 +83,7 @@ func (s *Store) Publish(n NewImage, lease *Lease) (Published, error) {
 	if err != nil {
 		return Published{}, err
 	}
+	_ = failpoint.Hit(failpoint.ImageRecord) // what is written down has happened: it can't fail any more
 	s.adopt(img, have, seq, out.Moved)
 	out.Image = img
 	return out, nil
@@ -284,6 +286,9 @@ func (s *Store) publishDir(dir string, files map[string]any) (err error) {
 		}
 	}
 	if err := s.FS.SyncDir(temp); err != nil {
+		return err
+	}
+	if err := failpoint.Hit(failpoint.LayerFolder); err != nil {
 		return err
 	}
 	if err := durable.Publish(s.FS, temp, dir); err != nil {

@@ -324,3 +324,6 @@ func tail(s string, lines int) string {
 	}
 	return strings.Join(all, "\n")
 }
+
+// SetEnv replaces what is added to the daemon's environment, from its next start on.
+func (d *Daemon) SetEnv(env ...string) { d.env = env }

@@ -1,0 +1,89 @@
+//go:build system
+
+package test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+	"gotest.tools/v3/assert"
+
+	"github.com/jobengine/engine/test/harness"
+)
+
+// Right after an acknowledgement the disk below the data root is copied, as a
+// power cut would leave it: what is only in the page cache of the file system is
+// not in the copy. A daemon on the copy has all that was acknowledged, whole.
+func TestAPowerCutTakesNothingBackThatWasAcknowledged(t *testing.T) {
+	for _, fs := range []string{"ext4", "xfs", "btrfs"} {
+		t.Run(fs, func(t *testing.T) {
+			dir := folder(t)
+			newDisk(t, fs, dir, 320)
+			e := startIn(t, dir)
+			e.load()
+			c := newCrashes(t, e, seed(t))
+			cuts := rounds(6)
+			for n := 0; n < cuts; n++ {
+				verb, deed := c.next()
+				assert.NilError(t, deed.do(c.Daemon), verb)
+				copied := filepath.Join(dir, "copy")
+				out, err := exec.Command("cp", "--sparse=always", "--reflink=auto", filepath.Join(dir, "disk"), copied).CombinedOutput()
+				assert.NilError(t, err, "%s", out)
+				c.check(verb+" without a fault", true, deed)
+				c.afterCut(verb, copied, fs)
+			}
+		})
+	}
+}
+
+// afterCut starts a daemon on the copy of a disk and compares.
+func (c *crashes) afterCut(verb, copied, fs string) {
+	c.t.Helper()
+	dir := folder(c.t)
+	home := filepath.Join(dir, "data")
+	assert.NilError(c.t, os.Mkdir(home, 0o710))
+	options := "loop"
+	if fs == "xfs" {
+		options += ",nouuid" // its twin is mounted
+	}
+	run(c.t, "mount", "-o", options, copied, home)
+	defer unix.Unmount(home, unix.MNT_DETACH)
+	d, err := harness.StartEngine(harness.Options{Dir: dir})
+	assert.NilError(c.t, err, verb)
+	defer func() {
+		assert.NilError(c.t, d.Clear())
+		assert.NilError(c.t, d.Stop())
+	}()
+	found, err := observe(d)
+	assert.NilError(c.t, err)
+	// The machine was off: what ran has ended, and nobody knows how.
+	want := state{}
+	for key, how := range c.now {
+		if strings.HasPrefix(key, "c ") && how == "running" {
+			how = "exited 255"
+		}
+		want[key] = how
+	}
+	// An end is told before it is on the disk, and a name that moved may be.
+	for key, how := range found {
+		if strings.HasPrefix(key, "c ") && how == "exited 255" && strings.HasPrefix(want[key], "exited") {
+			want[key] = how
+		}
+	}
+	if wrong := want.difference(found); wrong != "" {
+		c.t.Fatalf("power cut after %s: %s\nacknowledged:%s\nthere:%s\nlog:\n%s", verb, wrong, c.now, found, lastLines(d.Log(), 30))
+	}
+	for id, layers := range c.files {
+		for key, have := range found {
+			if have == id {
+				assert.NilError(c.t, hollow(d, id, layers...), "power cut after %s: %s", verb, key)
+				break
+			}
+		}
+	}
+	assert.NilError(c.t, ownedAtLast(d), "power cut after %s", verb)
+}
