@@ -23,7 +23,12 @@ func TestOneDamagedRecordHarmsNobodyElse(t *testing.T) {
 	dir := folder(t)
 	e := startIn(t, dir)
 	e.load()
-	bad := e.must("import", rootfs, "bad:1")
+	// An image with a layer that no other has.
+	tree := filepath.Join(dir, "tree.tar")
+	run(t, "cp", rootfs, tree)
+	assert.NilError(t, os.WriteFile(filepath.Join(dir, "more"), []byte("more"), 0o600))
+	run(t, "tar", "-rf", tree, "-C", dir, "more")
+	bad := e.must("import", tree, "bad:1")
 	for _, name := range []string{"good", "bad"} {
 		assert.NilError(t, e.JSON("POST", "/containers/create?name="+name, map[string]any{
 			"Image": map[string]string{"good": "busybox", "bad": "bad:1"}[name], "Cmd": []string{"sh", "-c", ends},
@@ -159,7 +164,7 @@ func TestOneDamagedRecordHarmsNobodyElse(t *testing.T) {
 				assert.Equal(t, e.any("start", "-a", "bad").Code, 3)
 				e.must("rm", "-f", "good", "bad")
 				e.must("rmi", "-f", bad)
-				e.must("import", rootfs, "bad:1")
+				e.must("import", tree, "bad:1")
 				e.must("image", "prune", "-af")
 				for _, left := range []string{"containers", "overlay2", "images/overlay2/configs", "images/overlay2/layers", "images/overlay2/inits", "images/overlay2/tmp", "tmp"} {
 					entries, err := os.ReadDir(filepath.Join(e.DataRoot, left))

@@ -55,7 +55,7 @@ func TestDeathAndFailureAtEveryFailpoint(t *testing.T) {
 				d.maybe = append(d.maybe, "created", "exited 128", "dead: ")
 				assert.NilError(t, c.clearOthers(d), when)
 				assert.NilError(t, c.Stop(), when)
-				c.SetEnv("ENGINE_FAILPOINTS=" + name + "=" + action + at)
+				c.SetEnv("ENGINE_FAILPOINTS="+name+"="+action+at, "ENGINE_FAILPOINTS_DONE="+folder(t))
 				assert.NilError(t, c.Start(), when)
 				c.SetEnv()
 				err := d.do(c.Daemon)
