@@ -104,11 +104,14 @@ func (b *bench) connectAs(command func() (*exec.Cmd, error), build string) {
 	c, err := client.Open(b.ctx, client.Options{ExecRoot: b.root, Log: b.t.Logf, Command: command, Build: build, Drivers: b.wanted})
 	assert.NilError(b.t, err)
 	b.Client = c
-	b.exits = map[string]protocol.Exit{}
+	exits := map[string]protocol.Exit{} // a former daemon may still be hearing of some
+	b.mu.Lock()
+	b.exits = exits
+	b.mu.Unlock()
 	go func() {
 		for e := range c.Exits() {
 			b.mu.Lock()
-			b.exits[exitKey(e.Container, e.ExecID)] = e
+			exits[exitKey(e.Container, e.ExecID)] = e
 			b.mu.Unlock()
 			b.more.Broadcast()
 		}
