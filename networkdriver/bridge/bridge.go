@@ -54,7 +54,22 @@ func New(cfg networkdriver.Config) (networkdriver.Driver, error) {
 		links.Close()
 		return nil, err
 	}
-	return &Driver{cfg: cfg, table: table, links: links, networks: map[string]*network{}}, nil
+	d := &Driver{cfg: cfg, table: table, links: links, networks: map[string]*network{}}
+	if err := table.Watch(d.healed); err != nil {
+		return nil, errors.Join(fmt.Errorf("watch the firewall: %w", err), d.Close())
+	}
+	return d, nil
+}
+
+// healed is told that somebody else has removed our rules.
+func (d *Driver) healed(healed bool, err error) {
+	switch {
+	case d.cfg.Log == nil:
+	case err != nil:
+		d.cfg.Log.Errorf("bridge networks: the firewall table %s was changed by somebody else and could not be made again: %v", d.cfg.Instance, err)
+	case healed:
+		d.cfg.Log.Warnf("bridge networks: the firewall table %s was removed or changed by somebody else; it is whole again", d.cfg.Instance)
+	}
 }
 
 // Close ends the driver's connections to the kernel.

@@ -33,10 +33,11 @@ type Daemon struct {
 	TCP          string // host:port for Hijack and Follow; "" is the socket
 	KeepPidFile  bool   // Start leaves the file of a daemon that was killed where it is
 
-	flags []string
-	env   []string
-	cmd   *exec.Cmd
-	done  chan struct{}
+	flags   []string
+	wrapped int // how many of flags are Wrap
+	env     []string
+	cmd     *exec.Cmd
+	done    chan struct{}
 }
 
 // Options of a daemon. The zero value is right for most tests.
@@ -72,7 +73,7 @@ func StartEngine(o Options) (*Daemon, error) {
 		flags = append(flags, "--exec-opt", "native.cgroupdriver=cgroupfs")
 	}
 	d.flags = append(flags, o.Flags...)
-	d.flags = append(append([]string{}, o.Wrap...), d.flags...)
+	d.flags, d.wrapped = append(append([]string{}, o.Wrap...), d.flags...), len(o.Wrap)
 	return d, d.Start()
 }
 
@@ -174,6 +175,12 @@ func (d *Daemon) await(patience time.Duration) error {
 
 // Use makes the next Start run another build of the program.
 func (d *Daemon) Use(binary string) { d.flags[0] = binary }
+
+// Rewrap changes the command line that runs the daemon's, for the next Start.
+func (d *Daemon) Rewrap(wrap ...string) {
+	d.flags = append(append([]string{}, wrap...), d.flags[d.wrapped:]...)
+	d.wrapped = len(wrap)
+}
 
 // Pid of the daemon process.
 func (d *Daemon) Pid() int { return d.cmd.Process.Pid }

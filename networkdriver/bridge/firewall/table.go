@@ -20,6 +20,8 @@ type Table struct {
 	byName map[string]*nftables.Set
 	owners map[string][]Element
 	made   bool
+
+	watched *netlink.Conn // nil without Watch
 }
 
 // New makes a Table; the kernel's is made with the first element. name tells
@@ -43,7 +45,15 @@ func New(name string) (*Table, error) {
 }
 
 // Close ends the connection to the kernel; the table stays.
-func (t *Table) Close() error { return t.conn.CloseLasting() }
+func (t *Table) Close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var err error
+	if t.watched != nil {
+		err = t.watched.Close()
+	}
+	return errors.Join(err, t.conn.CloseLasting())
+}
 
 // Set replaces the elements of an owner, in one transaction. After an error
 // they are as before.

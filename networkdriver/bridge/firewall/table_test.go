@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
@@ -102,4 +103,24 @@ func TestWhatOthersFlushIsMadeAgain(t *testing.T) {
 	assert.NilError(t, err, "%s", out)
 	assert.NilError(t, table.Set("web", nil))
 	assert.Check(t, strings.Contains(list(t, "engine-test"), `elements = { "engine0" }`))
+}
+
+func TestAReloadOfTheFirewallIsNoticed(t *testing.T) {
+	inNamespace(t)
+	table, err := New("engine-test")
+	assert.NilError(t, err)
+	defer table.Close()
+	told := make(chan error, 10)
+	assert.NilError(t, table.Watch(func(_ bool, err error) { told <- err }))
+	assert.NilError(t, table.Set("network", Bridge("engine0")))
+	whole := list(t, "engine-test")
+	out, err := exec.Command("nft", "flush ruleset").CombinedOutput()
+	assert.NilError(t, err, "%s", out)
+	select {
+	case err := <-told:
+		assert.NilError(t, err)
+	case <-time.After(20 * time.Second):
+		t.Fatal("nobody noticed")
+	}
+	assert.Equal(t, list(t, "engine-test"), whole)
 }
