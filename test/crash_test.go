@@ -159,7 +159,11 @@ var deeds = map[string]func(c *crashes) *deed{
 		c.files[id] = []content{layers[1], layers[0]}
 		return &deed{
 			do: func(d *harness.Daemon) error {
-				return d.JSON("POST", "/images/load?quiet=1", bytes.NewReader(archive), nil)
+				code, text, _, err := d.Do("POST", "/images/load?quiet=1", bytes.NewReader(archive))
+				if err == nil && (code != 200 || strings.Contains(text, `"error"`)) {
+					err = fmt.Errorf("load: %d %s", code, text)
+				}
+				return err
 			},
 			after: c.now.with("i "+tag, id),
 		}
