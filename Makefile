@@ -54,8 +54,8 @@ torture: deps-test bin/engine
 	TORTURE=1 TORTURE_ROUNDS=$${TORTURE_ROUNDS:-200} $(GO) test -tags system -count=1 -timeout 4h -v \
 		-run "$${TORTURE_RUN:-Torture|Kills|Soak|Idle}" ./test/
 
-## torture: kills, power cuts and damage at random, ROUNDS of each (needs root)
-torture: deps-test bin/engine
+## cuts: kills inside every verb, power cuts and damage, TORTURE_ROUNDS of each (needs root)
+cuts: deps-test bin/engine
 	TORTURE_ROUNDS=$${TORTURE_ROUNDS:-200} $(GO) test -tags system -count=1 -timeout 60m -run 'TestKillsInside|TestAPowerCut|TestOneDamaged' -v ./test/
 
 ## parity: the same commands against Debian's dockerd and against bin/engine, compared

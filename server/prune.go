@@ -39,15 +39,15 @@ func (s *Server) postNetworksPrune(w *response, r *request) error {
 	if err != nil {
 		return err
 	}
-	out, err := jobs.NetworkPrune.Run(r.Context(), s.eng, jobs.NetworkPruneIn{Filters: f}, caller(r))
+	out, err := jobs.NetworkPrune.Run(settled(r), s.eng, jobs.NetworkPruneIn{Filters: f}, caller(r))
 	if err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, network.PruneReport{NetworksDeleted: out.NetworksDeleted})
 }
 
-// There are no volumes with a name and no build cache yet:
-// nothing of them can be unused.
+// There are no volumes with a name and no build cache yet: nothing of them can
+// be unused.
 
 func (s *Server) postVolumesPrune(w *response, r *request) error {
 	f, err := r.filters()
