@@ -390,6 +390,9 @@ func (c *crashes) restart(when string) {
 // check compares what is there with what was acknowledged.
 func (c *crashes) check(when string, acknowledged bool, deed *deed) {
 	c.t.Helper()
+	if !acknowledged && deed.about != "" {
+		time.Sleep(300 * time.Millisecond) // a signal that was sent may still take effect
+	}
 	var found state
 	var wrong string
 	// What was begun may go on for a moment: an end that is being recorded, a
