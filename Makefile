@@ -44,7 +44,9 @@ unit:
 
 ## system: the tests on bin/engine (needs root), with the leak check around them
 system: deps-test bin/engine
-	@scripts/deps.sh debian || echo "test: no debootstrap, so nothing is tried in a Debian root"
+	@# Before the tests, which have no network of the machine's around them.
+	@[ -s test/.cache/debian-root.tar ] || { mkdir -p test/.cache && scripts/deps.sh debian && scripts/debian-root.sh $(CURDIR)/test/.cache/debian-root.tar; } || \
+		echo "test: no mirror of Debian's, so nothing is tried in a Debian root"
 	@echo "test: the real binary, with the leak check around it"
 	@$(GO) build -o bin/leakcheck ./test/leakcheck
 	@bin/leakcheck $(GO) test -tags system -count=1 -timeout 20m ./test/
