@@ -96,6 +96,7 @@ func (s *supervisor) adopt(id string, h *handover) error {
 		return err
 	}
 	s.containers[id] = c
+	c.output.reunited = time.Now().Add(reunion)
 	c.output.begin(sources, st.Create.Tty)
 	s.adoptExecs(c, in)
 	switch {

@@ -15,6 +15,9 @@ const (
 	// holdPatience is for how long a container waits for a reader that stands
 	// still: as one that is alive may, and one that has vanished must not.
 	holdPatience = 10 * time.Second
+	// reunion is how long a supervisor that has taken a container over waits for the
+	// daemon to tell who reads: without it the output would run away from its reader meanwhile.
+	reunion = 2 * time.Second
 )
 
 // read notes how far a client is.
@@ -49,6 +52,12 @@ func (o *output) awaitReader(s spool.Stream) {
 	since, at := time.Now(), int64(-1)
 	for !o.ended.Load() {
 		o.mu.Lock()
+		if left := time.Until(o.reunited); len(o.watches) == 0 && left > 0 {
+			moved := o.moved
+			o.mu.Unlock()
+			o.awaitMove(moved, left)
+			continue
+		}
 		if len(o.watches) != 1 || o.watches[0].read == nil {
 			o.mu.Unlock()
 			return
@@ -70,12 +79,17 @@ func (o *output) awaitReader(s spool.Stream) {
 		if left <= 0 {
 			return
 		}
-		timer := time.NewTimer(left)
-		select {
-		case <-moved:
-		case <-o.stop:
-		case <-timer.C:
-		}
-		timer.Stop()
+		o.awaitMove(moved, left)
+	}
+}
+
+// awaitMove waits until something has moved, the output is stopped, or the time is over.
+func (o *output) awaitMove(moved <-chan struct{}, most time.Duration) {
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-moved:
+	case <-o.stop:
+	case <-timer.C:
 	}
 }

@@ -34,6 +34,8 @@ type output struct {
 	sources [spool.Streams]*os.File
 	watches []watch
 	moved   chan struct{} // closed and replaced when those have changed
+
+	reunited time.Time // until then a container that was taken over waits for its readers; constant
 }
 
 // pumpBuffer is what one goroutine needs while it moves bytes. It is taken from a

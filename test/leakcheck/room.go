@@ -58,6 +58,10 @@ func inside(dir string, args []string) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, ""); err != nil {
 		return fmt.Errorf("mounts of the room: %w", err)
 	}
+	kept, err := keep()
+	if err != nil {
+		return err
+	}
 	for _, target := range private {
 		source := filepath.Join(dir, strings.ReplaceAll(strings.TrimPrefix(target, "/"), "/", "-"))
 		if err := os.Mkdir(source, 0o700); err != nil {
@@ -70,6 +74,9 @@ func inside(dir string, args []string) error {
 			return fmt.Errorf("%s of the room: %w", target, err)
 		}
 	}
+	if err := restore(kept); err != nil {
+		return err
+	}
 	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("/proc of the room: %w", err)
 	}
@@ -77,6 +84,46 @@ func inside(dir string, args []string) error {
 		return fmt.Errorf("network of the room: %w: %s", err, out)
 	}
 	return check(args, reapUntil)
+}
+
+// keep opens the folders that the run needs though they lie in one that will be hidden: where it
+// works, and what is Go's.
+func keep() (map[string]*os.File, error) {
+	work, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	kept := map[string]*os.File{}
+	for _, dir := range []string{work, os.Getenv("HOME"), os.Getenv("GOPATH"), os.Getenv("GOCACHE"), os.Getenv("GOMODCACHE"), os.Getenv("GOROOT")} {
+		for _, hidden := range private {
+			if !strings.HasPrefix(dir, hidden+"/") {
+				continue
+			}
+			if f, err := os.Open(dir); err == nil {
+				kept[dir] = f
+			}
+		}
+	}
+	return kept, nil
+}
+
+// restore puts them where they were. It comes before the new /proc, which knows our descriptors
+// under another number of the process.
+func restore(kept map[string]*os.File) error {
+	work, _ := os.Getwd()
+	for dir, f := range kept {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), dir, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+			return fmt.Errorf("%s in the room: %w", dir, err)
+		}
+		f.Close()
+	}
+	if _, ok := kept[work]; ok {
+		return os.Chdir(work)
+	}
+	return nil
 }
 
 // reapUntil runs a command as pid 1 has to: whoever loses its parent is waited for too.
