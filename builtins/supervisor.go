@@ -41,6 +41,7 @@ func (set *Set) openSupervisor(ctx context.Context, cfg Config, drivers []protoc
 	}
 	for _, name := range cfg.runtimes(set) {
 		if have := sup.Hello().Drivers; !slices.Contains(have, name) {
+			_ = sup.Shutdown(ctx) // one without containers ends
 			sup.Close()
 			return nil, fmt.Errorf("the running supervisor does not know the exec driver %q, only %q: stop its containers first", name, have)
 		}

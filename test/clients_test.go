@@ -67,14 +67,3 @@ func TestPrivilegedHasWhatTheHostHas(t *testing.T) {
 	e.must("run", "-d", "--name", "web", "busybox", "sleep", "1000")
 	assert.Equal(t, e.must("exec", "--privileged", "web", "sh", "-c", show), host.Out())
 }
-
-// Until there are networks, what needs them is refused and leaves nothing.
-func TestPortsAndOtherNetworksAreRefusedClearly(t *testing.T) {
-	e := startLoaded(t)
-	for _, args := range [][]string{{"-p", "80:80"}, {"-P", "--expose", "80"}, {"--network", "mine"}} {
-		res := e.any(append(append([]string{"run", "--rm"}, args...), "busybox", "true")...)
-		assert.Equal(t, res.Code, 125, res.String())
-		assert.Assert(t, strings.Contains(res.Stderr, "yet in this version"), res.String())
-	}
-	assert.Equal(t, e.must("ps", "-aq"), "")
-}

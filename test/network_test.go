@@ -248,3 +248,12 @@ func TestNetworksOutliveTheDaemon(t *testing.T) {
 	e.must("rm", "web")
 	e.must("network", "rm", "front")
 }
+
+func TestWithoutABridgePortsAreNotPublishedAndUnknownNetworksFail(t *testing.T) {
+	e := startLoaded(t)
+	assert.Equal(t, e.must("run", "--rm", "-p", "80:80", "busybox", "sh", "-c", "ip -o link show eth0 2>/dev/null || true"), "")
+	r := e.any("run", "--rm", "--network", "mine", "busybox", "true")
+	assert.Equal(t, r.Code, 125)
+	assert.Check(t, strings.Contains(r.Stderr, "network mine not found"), r.Stderr)
+	assert.Equal(t, e.must("ps", "-aq"), "")
+}

@@ -80,7 +80,7 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 	var l *link
 	var err error
 	for pause := 5 * time.Millisecond; pause < time.Second; pause *= 2 {
-		if l, err = c.connect(ctx); err == nil || ctx.Err() != nil {
+		if l, err = c.connect(ctx); err == nil || ctx.Err() != nil || errors.As(err, new(*problemError)) {
 			break
 		}
 		time.Sleep(pause)
@@ -100,13 +100,19 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 		// Whatever the trouble, the one that is there goes on.
 		if err := c.Upgrade(ctx); err != nil {
 			if problem := c.Hello().Problem; problem != "" {
-				c.Close()
+				c.abandon(ctx)
 				return nil, fmt.Errorf("supervisor: %s, and it can't be upgraded: %w", problem, err)
 			}
 			o.Log("the running supervisor is of another build and stays: %v", err)
 		}
 	}
 	return c, nil
+}
+
+// abandon is Close for one who will not come back: a supervisor without containers ends.
+func (c *Client) abandon(ctx context.Context) {
+	_ = c.Shutdown(ctx)
+	c.Close()
 }
 
 // Close disconnects. The supervisor and its containers live on.

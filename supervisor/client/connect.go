@@ -46,7 +46,9 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 	}
 	mayChange := l.hello.Version >= 2 && c.o.Build != "" && l.hello.Build != c.o.Build
 	if err == nil && l.hello.Problem != "" && !mayChange {
-		err = errors.New(l.hello.Problem)
+		err = &problemError{l.hello.Problem}
+		// It serves nobody as it is, and ends if it has no containers.
+		_, _ = l.call(ctx, protocol.OpShutdown, []byte("{}"), nil)
 	} else if err == nil && len(c.o.Drivers) > 0 && !l.hello.Configured && !mayChange {
 		err = fmt.Errorf("the running supervisor %d is too old for options of exec drivers: stop its containers first", l.hello.Pid)
 	}
@@ -57,6 +59,11 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 	l.conn.Speak(protocol.Spoken(l.hello.Version))
 	return l, nil
 }
+
+// problemError is what a supervisor finds wrong with its drivers. Asking again does not help.
+type problemError struct{ text string }
+
+func (e *problemError) Error() string { return e.text }
 
 func dial(ctx context.Context, execRoot string) (*protocol.Conn, error) {
 	var d net.Dialer

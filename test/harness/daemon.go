@@ -232,7 +232,7 @@ func (d *Daemon) Stop() error {
 	return nil
 }
 
-// Clear removes all containers, by the API.
+// Clear removes all containers and networks of users, by the API.
 func (d *Daemon) Clear() error {
 	var list []struct{ ID string }
 	if err := d.JSON(http.MethodGet, "/containers/json?all=1", nil, &list); err != nil {
@@ -242,7 +242,7 @@ func (d *Daemon) Clear() error {
 	for _, c := range list {
 		errs = append(errs, d.JSON(http.MethodDelete, "/containers/"+c.ID+"?force=1&v=1", nil, nil))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, d.JSON(http.MethodPost, "/networks/prune", nil, nil))...)
 }
 
 // Destroy removes the containers, stops the daemon and deletes its folder; what

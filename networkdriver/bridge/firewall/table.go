@@ -62,6 +62,13 @@ func (t *Table) Set(owner string, elements []Element) error {
 	defer t.mu.Unlock()
 	before := t.owners[owner]
 	t.own(owner, elements)
+	if len(t.owners) == 0 {
+		if t.made {
+			t.made = false
+			return t.delete()
+		}
+		return nil
+	}
 	err := t.change(before, elements)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EEXIST) {
 		// Somebody changed the table: it is made again, from what should be in it.
@@ -101,6 +108,10 @@ func (t *Table) Delete() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.owners, t.made = map[string][]Element{}, false
+	return t.delete()
+}
+
+func (t *Table) delete() error {
 	t.conn.AddTable(t.nft) // deleting one that is absent would be an error
 	t.conn.DelTable(t.nft)
 	return t.flush()
