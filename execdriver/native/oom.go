@@ -14,10 +14,11 @@ func (d *Driver) OOMKilled(_ context.Context, id string) (bool, error) {
 	if err != nil || r.MemoryCgroup == "" {
 		return false, err
 	}
-	if r.OutOfMemory.Tells(r.Process) {
+	// The group may go at any moment: its own count first, and what remains of it after that.
+	n, err := usage.OOMKills(r.MemoryCgroup)
+	if n == 0 && r.OutOfMemory.Tells(r.Process) {
 		return true, nil
 	}
-	n, err := usage.OOMKills(r.MemoryCgroup)
 	return n > 0, err
 }
 

@@ -44,7 +44,10 @@ func (d *Driver) Signal(ctx context.Context, id string, sig syscall.Signal) erro
 		return fmt.Errorf("signal %d: %w", sig, err)
 	}
 	if sig == unix.SIGKILL && r.frozen() {
-		return d.Resume(ctx, id)
+		// Thawed, it dies, and systemd removes its scope while that is being looked at.
+		if err := d.Resume(ctx, id); err != nil && r.Alive() {
+			return err
+		}
 	}
 	return nil
 }

@@ -82,7 +82,7 @@ func classifyC(text string) error {
 	case !strings.HasPrefix(text, "executable file ") && !strings.HasPrefix(text, "open executable") && !strings.HasPrefix(text, "exec container process"):
 	case has(text, "not found in $PATH", "No such file or directory"):
 		return classed{text, execdriver.ErrNoProgram}
-	case has(text, "Permission denied", "Is a directory", "Not a directory"):
+	case has(text, "Permission denied", "Operation not permitted", "Is a directory", "Not a directory"):
 		return classed{text, execdriver.ErrNotExecutable}
 	}
 	return errors.New(text)

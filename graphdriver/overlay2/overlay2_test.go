@@ -134,6 +134,9 @@ func layerOf(t *testing.T, names ...string) io.Reader {
 
 func TestThreeHundredLayersShowTogether(t *testing.T) {
 	d := driver(t)
+	if !d.host.manyLowers {
+		t.Skip("this kernel takes fewer, see TestMoreLayersThanTheKernelTakesAreRefusedAtCreation")
+	}
 	const layers = 300
 	parent := ""
 	for i := range layers {
@@ -144,11 +147,7 @@ func TestThreeHundredLayersShowTogether(t *testing.T) {
 		parent = id
 	}
 	assert.NilError(t, d.CreateReadWrite(t.Context(), "rw", parent, nil))
-	if !d.host.manyLowers {
-		_, err := d.Get(t.Context(), "rw")
-		assert.Assert(t, errdefs.IsInvalidArgument(err))
-		return
-	}
+
 	dir, err := d.Get(t.Context(), "rw")
 	assert.NilError(t, err)
 	names, err := os.ReadDir(dir)
