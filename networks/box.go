@@ -175,15 +175,15 @@ func (n *Networks) leave(ep *Endpoint) {
 // address reserves the addresses of an endpoint.
 func (n *Networks) address(ep *Endpoint) (err error) {
 	nw := ep.network
-	if !networkdriver.CapabilitiesOf(n.cfg.Drivers[nw.Driver]).Addresses {
-		return nil
-	}
 	var wanted network.EndpointIPAMConfig
 	if ep.Config.IPAMConfig != nil {
 		wanted = *ep.Config.IPAMConfig
 	}
 	if err := nw.mayName(wanted.IPv4Address, wanted.IPv6Address); err != nil {
 		return err
+	}
+	if !networkdriver.CapabilitiesOf(n.cfg.Drivers[nw.Driver]).Addresses {
+		return nil
 	}
 	if nw.EnableIPv4 {
 		if ep.IPv4, err = nw.address(false, wanted.IPv4Address); err != nil {
