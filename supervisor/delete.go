@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/jobengine/engine/execdriver"
 	"github.com/jobengine/engine/supervisor/protocol"
@@ -58,7 +59,7 @@ func (s *supervisor) delete(q protocol.Target) (reply, error) {
 		return reply{}, nil
 	}
 	c.output.close()
-	if err := os.RemoveAll(c.dir); err != nil {
+	if err := removeWhileWritten(c.dir); err != nil {
 		return reply{}, err
 	}
 	s.forget(c.id)
@@ -70,4 +71,17 @@ func (s *supervisor) isForgotten(c *container) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.containers[c.id] != c
+}
+
+// removeWhileWritten removes a folder into which an exec that is refused just now may still
+// write a note of its end.
+func removeWhileWritten(dir string) error {
+	for range 100 {
+		err := os.RemoveAll(dir)
+		if !errors.Is(err, syscall.ENOTEMPTY) {
+			return err
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return os.RemoveAll(dir)
 }

@@ -417,6 +417,11 @@ func TestTortureACleanStopEndsThirtyContainers(t *testing.T) {
 		}
 		e.run("ticker", fmt.Sprintf("c%d", i), cmd, timeout)
 	}
+	// A program that has printed hears signals, or does not, as it wants.
+	for i := range all {
+		name := fmt.Sprintf("c%d", i)
+		eventually(t, name+" prints", func() bool { return e.any("logs", "--tail", "1", name).Out() != "" })
+	}
 	begin := time.Now()
 	assert.NilError(t, e.Stop()) // with status 0
 	took := time.Since(begin)
