@@ -19,21 +19,8 @@ import (
 // host, with the default bridge.
 func startRouted(t *testing.T, flags ...string) *engine {
 	t.Helper()
-	d, err := harness.StartEngine(harness.Options{
+	e := startWith(t, harness.Options{
 		Wrap: []string{"unshare", "-n", "sh", "-c", `ip link set lo up && exec "$0" "$@"`}, Flags: append([]string{"--bridge", "engine0"}, flags...),
-	})
-	assert.NilError(t, err)
-	cli, err := harness.EngineCLI()
-	assert.NilError(t, err)
-	e := &engine{d, t, cli}
-	t.Cleanup(func() {
-		log := d.Log()
-		if err := d.Destroy(); err != nil {
-			t.Errorf("destroy: %v", err)
-		}
-		if t.Failed() {
-			t.Logf("the daemon's log:\n%s", lastLines(log, 60))
-		}
 	})
 	e.load()
 	return e

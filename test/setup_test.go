@@ -72,7 +72,13 @@ type engine struct {
 // start gives a private daemon without images.
 func start(t *testing.T, flags ...string) *engine {
 	t.Helper()
-	d, err := harness.StartEngine(harness.Options{Flags: flags})
+	return startWith(t, harness.Options{Flags: flags})
+}
+
+// startWith is start for those who want more than flags.
+func startWith(t *testing.T, o harness.Options) *engine {
+	t.Helper()
+	d, err := harness.StartEngine(o)
 	assert.NilError(t, err)
 	cli, err := harness.EngineCLI()
 	assert.NilError(t, err)

@@ -3,6 +3,7 @@ package firewall
 import (
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"sync"
 
@@ -22,6 +23,7 @@ type Table struct {
 	made   bool
 
 	watched *netlink.Conn // nil without Watch
+	closed  bool          // a closed connection would open another one, wherever the thread is
 }
 
 // New makes a Table; the kernel's is made with the first element. name tells
@@ -48,6 +50,7 @@ func New(name string) (*Table, error) {
 func (t *Table) Close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.closed = true
 	var err error
 	if t.watched != nil {
 		err = t.watched.Close()
@@ -60,6 +63,9 @@ func (t *Table) Close() error {
 func (t *Table) Set(owner string, elements []Element) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.closed {
+		return net.ErrClosed
+	}
 	before := t.owners[owner]
 	t.own(owner, elements)
 	if len(t.owners) == 0 {
@@ -97,7 +103,7 @@ func (t *Table) Replace(owners map[string][]Element) error {
 func (t *Table) Heal() (healed bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.made || t.whole() {
+	if t.closed || !t.made || t.whole() {
 		return false, nil
 	}
 	return true, t.rebuild()

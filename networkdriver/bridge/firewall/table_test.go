@@ -1,6 +1,7 @@
 package firewall
 
 import (
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -123,4 +124,19 @@ func TestAReloadOfTheFirewallIsNoticed(t *testing.T) {
 		t.Fatal("nobody noticed")
 	}
 	assert.Equal(t, list(t, "engine-test"), whole)
+}
+
+func TestAClosedTableTouchesNothing(t *testing.T) {
+	inNamespace(t)
+	table, err := New("engine-test")
+	assert.NilError(t, err)
+	assert.NilError(t, table.Set("network", Bridge("engine0")))
+	assert.NilError(t, table.Close())
+	out, err := exec.Command("nft", "flush ruleset").CombinedOutput()
+	assert.NilError(t, err, "%s", out)
+	healed, err := table.Heal()
+	assert.NilError(t, err)
+	assert.Check(t, !healed)
+	assert.ErrorIs(t, table.Set("web", nil), net.ErrClosed)
+	assert.Equal(t, list(t, "engine-test"), "")
 }
