@@ -28,20 +28,7 @@ func startRemapped(t *testing.T, prepare string, flags ...string) *engine {
 
 func loaded(t *testing.T, o harness.Options) *engine {
 	t.Helper()
-	d, err := harness.StartEngine(o)
-	assert.NilError(t, err)
-	cli, err := harness.EngineCLI()
-	assert.NilError(t, err)
-	e := &engine{d, t, cli}
-	t.Cleanup(func() {
-		log := d.Log()
-		if err := d.Destroy(); err != nil {
-			t.Errorf("destroy: %v", err)
-		}
-		if t.Failed() {
-			t.Logf("the daemon's log:\n%s", lastLines(log, 60))
-		}
-	})
+	e := startWith(t, o)
 	e.load()
 	return e
 }
