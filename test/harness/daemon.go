@@ -77,17 +77,20 @@ func StartEngine(o Options) (*Daemon, error) {
 	return d, d.Start()
 }
 
-// StartDockerd starts Debian's dockerd as the oracle: no bridge, no iptables,
-// containerd of its own.
+// StartDockerd starts Debian's dockerd as the oracle, with a containerd of its own: no bridge, no
+// iptables, unless it is wrapped into a network of its own, where it may have both.
 func StartDockerd(o Options) (*Daemon, error) {
 	d, err := newDaemon(o, "docker.sock", "/oracle")
 	if err != nil {
 		return nil, err
 	}
 	d.Dockerd = true
-	d.flags = append([]string{"/usr/sbin/dockerd", "-H", "unix://" + d.Socket, "--data-root", d.DataRoot, "--exec-root", d.ExecRoot,
-		"--pidfile", d.PidFile, "--cgroup-parent", d.CgroupParent, "--bridge=none", "--iptables=false", "--ip6tables=false",
-		"--ip-forward=false", "--userland-proxy=false"}, o.Flags...)
+	flags := []string{"/usr/sbin/dockerd", "-H", "unix://" + d.Socket, "--data-root", d.DataRoot, "--exec-root", d.ExecRoot,
+		"--pidfile", d.PidFile, "--cgroup-parent", d.CgroupParent}
+	if len(o.Wrap) == 0 {
+		flags = append(flags, "--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--userland-proxy=false")
+	}
+	d.flags, d.wrapped = append(append(append([]string{}, o.Wrap...), flags...), o.Flags...), len(o.Wrap)
 	return d, d.Start()
 }
 

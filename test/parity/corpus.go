@@ -13,7 +13,9 @@ import (
 type file struct {
 	Name  string
 	Rules []*rule // hold for every step of the file
-	Cases []*testCase
+	// Bridge: each daemon is on a host of its own, a network namespace, with the default bridge.
+	Bridge bool
+	Cases  []*testCase
 }
 
 type testCase struct {
@@ -81,6 +83,11 @@ func parseFile(path string) (*file, error) {
 			}
 			r.Line, inside = n, false
 			switch {
+			case r.Verb == "bridge" && c != nil:
+				return nil, fmt.Errorf("%s:%d: bridge holds for a whole file and stands at its top", path, n)
+			case r.Verb == "bridge":
+				f.Bridge = true
+				f.Rules = append(f.Rules, bridgeRules()...)
 			case c == nil:
 				f.Rules = append(f.Rules, r)
 			case s == nil:
@@ -118,6 +125,7 @@ func parseFile(path string) (*file, error) {
 //	drop REGEX
 //	sort
 //	json
+//	bridge (at the top of a file)
 //	known CLIENT,CLIENT…|all REGEX :: REASON (TestName)
 func parseRule(text string) (*rule, error) {
 	verb, rest, _ := strings.Cut(text, " ")
@@ -125,7 +133,7 @@ func parseRule(text string) (*rule, error) {
 	r := &rule{Verb: verb}
 	pattern := ""
 	switch verb {
-	case "sort", "json":
+	case "sort", "json", "bridge":
 		return r, nil
 	case "only":
 		r.Clients = clientSet(rest)
@@ -153,6 +161,22 @@ func parseRule(text string) (*rule, error) {
 	var err error
 	r.Pattern, err = regexp.Compile("(?m)" + pattern)
 	return r, err
+}
+
+// bridgeRules hide what each daemon chooses on its own where it has a bridge: names of interfaces, MACs (those of
+// a test begin with aa:), subnets out of 172.18.0.0 to 172.31.0.0, and addresses in these and in the default bridge's.
+func bridgeRules() []*rule {
+	var list []*rule
+	for _, s := range [][2]string{
+		{`\b(docker0|engine0)\b`, "<bridge>"},
+		{`\b([0-9bcdef][0-9a-f]|a[0-9b-f])(:[0-9a-f]{2}){5}\b`, "<mac>"},
+		{`\b172\.(1[89]|2\d|3[01])\.`, "172.<n>."},
+		{`\b172\.(17|<n>)\.0\.([2-9]|\d{2,3})\b`, "172.$1.0.<host>"},
+		{`\bveth[0-9a-f]{7}\b`, "<veth>"},
+	} {
+		list = append(list, &rule{Verb: "sub", Pattern: regexp.MustCompile(s[0]), Replace: s[1]})
+	}
+	return list
 }
 
 func clientSet(list string) map[string]bool {

@@ -281,6 +281,7 @@ func (r *results) fill(s *side, cases []*testCase, pairs []pairing, verbose bool
 }
 
 func ask(s *side, c *testCase, cached bool) answered {
+	s = s.forCase(c)
 	if !cached {
 		defer func(dir string) { s.cache = dir }(s.cache)
 		s.cache = ""

@@ -52,6 +52,7 @@ func TestMistakesInAFileAreRefused(t *testing.T) {
 		"a bad regular expression":  "== x\n$ a\n% drop (\n",
 		"known without a reason":    "== x\n$ a\n% known all b\n",
 		"known without a test":      "== x\n$ a\n% known all b :: reason\n",
+		"a bridge for a case":       "== x\n% bridge\n$ a\n",
 		"text that belongs nowhere": "hello\n",
 	} {
 		_, err := parse(t, text)

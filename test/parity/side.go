@@ -25,6 +25,9 @@ type side struct {
 	Client harness.CLI
 	Oracle bool
 
+	bridged bool  // the daemon is on a host of its own, with the default bridge
+	other   *side // the same with a bridge, of one without; made when it is needed
+
 	fixtures *fixtures
 	daemon   *harness.Daemon
 	cache    string // folder; empty: none
@@ -61,6 +64,39 @@ func newFixtures() (*fixtures, error) {
 	return f, err
 }
 
+// forCase is the side that the case wants: with a bridge or without.
+func (s *side) forCase(c *testCase) *side {
+	if !c.File.Bridge || s.bridged {
+		return s
+	}
+	if s.other == nil {
+		s.other = &side{Name: s.Name, Client: s.Client, Oracle: s.Oracle, bridged: true, fixtures: s.fixtures, cache: s.cache}
+	}
+	return s.other
+}
+
+// options of the daemon.
+func (s *side) options(dir string) harness.Options {
+	switch {
+	case !s.bridged && s.Oracle:
+		return harness.Options{Dir: dir}
+	case !s.bridged:
+		return harness.Options{Dir: dir, Flags: []string{"--bridge", "none"}}
+	}
+	o := harness.Options{Dir: dir, Flags: []string{"--bip", bridgeAddress}, Wrap: []string{"unshare", "-n", "sh", "-c", ownHost}}
+	if !s.Oracle {
+		o.Flags = append(o.Flags, "--bridge", "engine0")
+	}
+	return o
+}
+
+// A host with one address besides loopback, and a default route that leads nowhere.
+const (
+	bridgeAddress = "172.17.0.1/16"
+	ownHost       = `ip link set lo up && ip link add lan0 type veth peer name lan1 && ip addr add 10.213.0.1/24 dev lan0 && ip link set lan0 up &&
+		ip link set lan1 up && ip route add default via 10.213.0.2 && exec "$0" "$@"`
+)
+
 // run answers the case, from the cache where that is allowed.
 func (s *side) run(c *testCase) ([]raw, surroundings, error) {
 	path := ""
@@ -87,6 +123,9 @@ func (s *side) run(c *testCase) ([]raw, surroundings, error) {
 func (s *side) key(c *testCase) string {
 	h := sha256.New()
 	fmt.Fprintln(h, prelude, s.fixtures.image, s.Client.Name)
+	if s.bridged {
+		fmt.Fprintln(h, bridgeAddress, ownHost)
+	}
 	for _, bin := range []string{s.Client.Path, "/usr/sbin/dockerd", "/usr/sbin/runc", "/bin/bash"} {
 		if st, err := os.Stat(bin); err == nil {
 			fmt.Fprintln(h, bin, st.Size(), st.ModTime())
@@ -124,7 +163,11 @@ func (s *side) perform(c *testCase) ([]raw, surroundings, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "/bin/bash", "-c", script.String())
+	shell := []string{"/bin/bash", "-c", script.String()}
+	if s.bridged {
+		shell = append([]string{"nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", s.daemon.Pid())}, shell...)
+	}
+	cmd := exec.CommandContext(ctx, shell[0], shell[1:]...)
 	cmd.Dir = work
 	cmd.Env = append(harness.CleanEnv(),
 		"PATH="+s.daemon.Dir+"/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -177,7 +220,7 @@ func (s *side) ready() error {
 	if s.Oracle {
 		start = harness.StartDockerd
 	}
-	if s.daemon, err = start(harness.Options{Dir: dir}); err != nil {
+	if s.daemon, err = start(s.options(dir)); err != nil {
 		s.daemon = nil
 		os.RemoveAll(dir)
 		return err
@@ -246,10 +289,14 @@ func (s *side) clean() error {
 }
 
 func (s *side) stop() error {
-	if s.daemon == nil {
-		return nil
+	var errs []error
+	if s.other != nil {
+		errs = append(errs, s.other.stop())
 	}
-	return s.daemon.Destroy()
+	if s.daemon != nil {
+		errs = append(errs, s.daemon.Destroy())
+	}
+	return errors.Join(errs...)
 }
 
 // prelude is what every case's shell knows.
