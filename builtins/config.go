@@ -46,7 +46,7 @@ type Config struct {
 
 // NetworkConfig is what concerns networks.
 type NetworkConfig struct {
-	Bridge       string // the interface of the network "bridge"; "none": there is no such network
+	Bridge       string // the interface of the network "bridge"; "": the engine's own; "none": there is no such network
 	GivenBridge  bool   // Bridge is the administrator's
 	Address      netip.Prefix
 	FixedRange   netip.Prefix

@@ -14,9 +14,6 @@ import (
 	"github.com/jobengine/engine/internal/strictjson"
 )
 
-// defaultBridge is the interface of the network "bridge" that the engine makes itself.
-const defaultBridge = "engine0"
-
 // networking are the flags that concern networks.
 type networking struct {
 	builtins.NetworkConfig
@@ -25,7 +22,7 @@ type networking struct {
 }
 
 func (n *networking) flags(f *pflag.FlagSet) {
-	f.StringVarP(&n.Bridge, "bridge", "b", "none", `Attach containers to a bridge: "`+defaultBridge+`" is made and removed by the engine, any other must exist, "none" is no default network`)
+	f.StringVarP(&n.Bridge, "bridge", "b", "", `Attach containers to a bridge that exists; "none": to none (default: one that the engine makes, "`+builtins.DefaultBridge+`")`)
 	f.StringVar(&n.bip, "bip", "", "Address of the default bridge, with the length of its subnet")
 	f.StringVar(&n.fixed, "fixed-cidr", "", "IPv4 subnet for fixed addresses of the default bridge")
 	f.StringVar(&n.fixed6, "fixed-cidr-v6", "", "IPv6 subnet of the default bridge")
@@ -40,7 +37,7 @@ func (n *networking) flags(f *pflag.FlagSet) {
 
 // check parses what is text.
 func (n *networking) check() error {
-	n.GivenBridge = n.Bridge != defaultBridge && n.Bridge != "none"
+	n.GivenBridge = n.Bridge != "" && n.Bridge != builtins.DefaultBridge && n.Bridge != "none"
 	var err error
 	prefix := func(flag, text string, into *netip.Prefix) {
 		if text != "" && err == nil {
@@ -59,8 +56,6 @@ func (n *networking) check() error {
 		return fmt.Errorf("ip: %q is not an address", n.ip)
 	}
 	switch {
-	case n.Bridge == "":
-		return errors.New(`bridge: empty; "none" is no default network`)
 	case n.Bridge == "none" && n.bip != "":
 		return errors.New("You specified -b & --bip, mutually exclusive options. Please specify only one.")
 	case n.GivenBridge && n.bip != "":

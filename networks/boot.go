@@ -7,10 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/netip"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/moby/moby/api/types/network"
@@ -18,7 +15,6 @@ import (
 	"github.com/jobengine/engine/internal/durable"
 	"github.com/jobengine/engine/internal/pidfd"
 	"github.com/jobengine/engine/networkdriver"
-	"github.com/jobengine/engine/networks/ipam"
 )
 
 var errNotExist = fs.ErrNotExist
@@ -31,7 +27,11 @@ func (n *Networks) Boot(ctx context.Context) error {
 		return err
 	}
 	n.loadBoxes()
+	var failed error
 	byDriver := map[string][]networkdriver.Restored{}
+	for name := range n.cfg.Drivers {
+		byDriver[name] = nil // also one without networks may find something of a former life
+	}
 	for _, nw := range n.all() {
 		byDriver[nw.Driver] = append(byDriver[nw.Driver], n.restored(nw))
 	}
@@ -43,9 +43,12 @@ func (n *Networks) Boot(ctx context.Context) error {
 		}
 		if err := restore(ctx, d, list); err != nil {
 			n.cfg.Log.Errorf("networks of driver %s: %v", name, err)
+			if name == DefaultDriver {
+				failed = n.defaultIsThere(ctx)
+			}
 		}
 	}
-	return nil
+	return failed
 }
 
 func restore(ctx context.Context, d networkdriver.Driver, list []networkdriver.Restored) error {
@@ -93,16 +96,20 @@ func (n *Networks) predefine() error {
 		})
 	}
 	id := n.predefinedID("bridge")
+	was := n.byID[id]
 	if n.cfg.Default.Bridge == "none" {
-		if n.byID[id] != nil { // of a former start without the switch
+		if was != nil { // of a former start without the switch
 			delete(n.byID, id)
 			return durable.Remove(n.cfg.FS, n.recordPath(id))
 		}
 		return nil
 	}
-	r, err := n.defaultBridge(id, n.byID[id])
+	if was != nil && was.Options[optBridgeName] != n.cfg.Default.Bridge {
+		was = nil // it had another interface
+	}
+	r, err := n.defaultBridge(id, was)
 	if err != nil {
-		return fmt.Errorf("default network: %w", err)
+		return fmt.Errorf("%w: %w", ErrNoDefault, err)
 	}
 	n.byID[id] = newNetwork(r)
 	return n.save(r)
@@ -112,67 +119,6 @@ func (n *Networks) predefine() error {
 func (n *Networks) predefinedID(name string) string {
 	sum := sha256.Sum256([]byte(n.cfg.EngineID + "/network/" + name))
 	return hex.EncodeToString(sum[:])
-}
-
-// defaultBridge describes the network "bridge": with the subnet that it had, if that is
-// still free and the flags do not say otherwise.
-func (n *Networks) defaultBridge(id string, was *Network) (*record, error) {
-	d := n.cfg.Default
-	r := &record{
-		Format: format, ID: id, Name: "bridge", Driver: "bridge", Created: n.cfg.Created.UTC(),
-		EnableIPv4: true, EnableIPv6: d.EnableIPv6,
-		Options: map[string]string{
-			"com.docker.network.bridge.default_bridge":       "true",
-			"com.docker.network.bridge.enable_icc":           strconv.FormatBool(d.ICC),
-			"com.docker.network.bridge.enable_ip_masquerade": strconv.FormatBool(d.Masq),
-			"com.docker.network.bridge.host_binding_ipv4":    n.cfg.BindIP.String(),
-			"com.docker.network.bridge.name":                 d.Bridge,
-			"com.docker.network.driver.mtu":                  strconv.Itoa(d.MTU),
-		},
-	}
-	var others []netip.Prefix
-	for _, nw := range n.byID {
-		for _, s := range nw.Subnets {
-			if nw.ID != id {
-				others = append(others, s.Subnet)
-			}
-		}
-	}
-	onHost := slices.DeleteFunc(hostRanges(), func(p netip.Prefix) bool {
-		return slices.Contains(rangesOf(d.Bridge), p) // its own route
-	})
-	sub := subnet{Range: d.FixedRange}
-	switch {
-	case d.Address.IsValid():
-		sub.Subnet, sub.Gateway = d.Address.Masked(), d.Address.Addr()
-	case was != nil && len(was.Subnets) > 0 && !overlapsAny(was.Subnets[0].Subnet, append(onHost, others...)):
-		sub.Subnet, sub.Gateway = was.Subnets[0].Subnet, was.Subnets[0].Gateway
-	default:
-		p, err := ipam.Choose(n.cfg.Pools, false, append(onHost, others...))
-		if err != nil {
-			return nil, err
-		}
-		sub.Subnet, sub.Gateway = p, p.Addr().Next()
-	}
-	r.Subnets = append(r.Subnets, sub)
-	if d.EnableIPv6 {
-		p := d.FixedIPv6
-		if !p.IsValid() && was != nil && len(was.Subnets) > 1 {
-			p = was.Subnets[1].Subnet
-		}
-		if !p.IsValid() {
-			var err error
-			if p, err = n.uniqueLocal(append(onHost, others...)); err != nil {
-				return nil, err
-			}
-		}
-		r.Subnets = append(r.Subnets, subnet{Subnet: p.Masked(), Gateway: p.Masked().Addr().Next()})
-	}
-	return r, nil
-}
-
-func overlapsAny(p netip.Prefix, list []netip.Prefix) bool {
-	return slices.ContainsFunc(list, p.Overlaps)
 }
 
 // loadBoxes reads the boxes of containers whose process still lives; the files of the others go.

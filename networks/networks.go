@@ -36,6 +36,7 @@ type Config struct {
 // Default is the network "bridge".
 type Default struct {
 	Bridge     string       // the interface; "none": there is no such network
+	Given      bool         // Bridge is the administrator's, and has its address
 	Address    netip.Prefix // of the interface, with the length of the subnet; invalid: chosen
 	FixedRange netip.Prefix
 	FixedIPv6  netip.Prefix

@@ -33,9 +33,10 @@ finish() {
 	trap - EXIT
 	set +e
 	if [ -n "$daemon" ]; then
-		say "Cleaning up: the containers, the daemon, its supervisor and its folder go."
+		say "Cleaning up: the containers, their network, the daemon, its supervisor and its folder go."
 		ids=$(timeout 20 "$engine" ps -aq 2>/dev/null)
 		[ -z "$ids" ] || timeout 60 "$engine" rm -f $ids >/dev/null 2>&1
+		timeout 20 "$engine" network prune -f >/dev/null 2>&1
 		kill "$daemon" 2>/dev/null
 		for _ in $(seq 100); do kill -0 "$daemon" 2>/dev/null || break; sleep 0.1; done
 		kill -9 "$daemon" 2>/dev/null
@@ -48,6 +49,11 @@ finish() {
 			[ "$p" = $$ ] || kill -9 "$p" 2>/dev/null
 		done
 		awk -v d="$dir/" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo | sort -r | xargs -r umount -l
+		instance=engine-$(printf %s "$dir/exec" | sha256sum | cut -c1-8)
+		for alias in $(grep -lsx "bridge of $instance" /sys/class/net/*/ifalias); do
+			ip link delete "$(basename "$(dirname "$alias")")"
+		done
+		nft delete table inet "$instance" 2>/dev/null
 		find /sys/fs/cgroup -depth -type d -path "*$cgroup*" -exec rmdir {} \; 2>/dev/null
 		rm -rf "$dir"
 	fi
@@ -68,11 +74,13 @@ engine=$PWD/bin/engine
 
 dir=$(mktemp -d /tmp/engine-demo-XXXXXX)
 cgroup=/$(basename "$dir")
+# Nothing of the host is changed for good: no default network, which would stay, and no forwarding of packets.
+flags=(-d -H "unix://$dir/engine.sock" --data-root "$dir/data" --exec-root "$dir/exec" -p "$dir/pid" --cgroup-parent "$cgroup" --bridge none --ip-forward=false)
 export ENGINE_HOST=unix://$dir/engine.sock
 unset DOCKER_HOST
 
 say "2. Starting a private daemon. All it knows lies in $dir."
-setsid "$engine" -d -H "$ENGINE_HOST" --data-root "$dir/data" --exec-root "$dir/exec" -p "$dir/pid" --cgroup-parent "$cgroup" >"$dir/log" 2>&1 </dev/null &
+setsid "$engine" "${flags[@]}" >"$dir/log" 2>&1 </dev/null &
 daemon=$!
 for _ in $(seq 200); do
 	"$engine" version >/dev/null 2>&1 && break
@@ -92,20 +100,21 @@ begin=$(date +%s%N)
 "$engine" run --rm --network none busybox:demo true
 echo "  A whole 'engine run --rm' takes $((($(date +%s%N) - begin) / 1000000)) ms here."
 
-say "5. Serving a page from a container, which keeps running in the background."
+say "5. Serving a page from a container on a network of its own, which keeps running in the background."
 port=
 for p in $(seq 18080 18180); do
 	(: >"/dev/tcp/127.0.0.1/$p") 2>/dev/null || { port=$p; break; }
 done
-show "$engine" run -d --name web --network host busybox:demo sh -c \
-	"echo '<h1>Hello from a container</h1>' >/var/www/index.html; echo serving on $port; exec httpd -f -p 127.0.0.1:$port -h /var/www"
+show "$engine" network create demo
+show "$engine" run -d --name web --network demo -p "127.0.0.1:$port:80" busybox:demo sh -c \
+	"echo '<h1>Hello from a container</h1>' >/var/www/index.html; echo serving; exec httpd -f -p 80 -h /var/www"
 for _ in $(seq 100); do
 	page=$(busybox wget -q -O - "http://127.0.0.1:$port/" 2>/dev/null) && break
 	sleep 0.05
 done
 echo "  From the host, http://127.0.0.1:$port/ answers:"
 echo "    ${page:?the page did not come}"
-show "$engine" ps --format 'table {{.Names}}\t{{.Image}}\t{{.Command}}\t{{.Status}}'
+show "$engine" ps --format 'table {{.Names}}\t{{.Image}}\t{{.Status}}\t{{.Ports}}'
 show "$engine" logs web
 
 say "6. Looking into it with exec, and changing the page from there."
@@ -117,7 +126,7 @@ say "7. Killing the daemon with SIGKILL, and starting it again: the container do
 before=$("$engine" inspect -f '{{.State.Pid}}' web)
 { kill -9 "$daemon"; wait "$daemon"; } 2>/dev/null || true
 echo "    While no daemon runs: $(busybox wget -q -O - "http://127.0.0.1:$port/")"
-setsid "$engine" -d -H "$ENGINE_HOST" --data-root "$dir/data" --exec-root "$dir/exec" -p "$dir/pid" --cgroup-parent "$cgroup" >>"$dir/log" 2>&1 </dev/null &
+setsid "$engine" "${flags[@]}" >>"$dir/log" 2>&1 </dev/null &
 daemon=$!
 for _ in $(seq 200); do
 	"$engine" version >/dev/null 2>&1 && break
@@ -131,3 +140,4 @@ show "$engine" ps --format '{{.Names}}: {{.Status}}'
 say "8. Stopping and removing it."
 show "$engine" stop -t 1 web
 show "$engine" rm web
+show "$engine" network rm demo

@@ -20,7 +20,7 @@ import (
 func startRouted(t *testing.T, flags ...string) *engine {
 	t.Helper()
 	e := startWith(t, harness.Options{
-		Wrap: []string{"unshare", "-n", "sh", "-c", `ip link set lo up && exec "$0" "$@"`}, Flags: append([]string{"--bridge", "engine0"}, flags...),
+		Wrap: []string{"unshare", "-n", "sh", "-c", `ip link set lo up && exec "$0" "$@"`}, Flags: flags, DefaultBridge: true,
 	})
 	e.load()
 	return e

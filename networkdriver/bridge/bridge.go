@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/vishvananda/netlink"
@@ -152,13 +153,72 @@ func (d *Driver) makeBridge(nw *network) (made bool, err error) {
 		return made, fmt.Errorf("interface %s is a %s and no bridge: %w", nw.name, link.Type(), networkdriver.ErrInUse)
 	}
 	nw.index = link.Attrs().Index
-	if err := d.configure(nw, link); err != nil {
+	if err = d.claim(nw, link, made); err == nil {
+		err = d.configure(nw, link)
+	}
+	if err != nil {
 		if made {
 			err = errors.Join(err, d.links.LinkDel(link))
 		}
 		return false, err
 	}
 	return made, nil
+}
+
+// markOfUs begins the alias of each bridge that an engine has made; the rest says which one.
+const markOfUs = "bridge of "
+
+func (d *Driver) mark() string { return markOfUs + d.cfg.Instance }
+
+// claim decides whose a bridge is that is there: ours by its mark, another engine's, or somebody
+// else's. That is used as it is, and never removed.
+func (d *Driver) claim(nw *network, link netlink.Link, made bool) error {
+	alias := link.Attrs().Alias
+	switch {
+	case made:
+		return d.markLink(link)
+	case alias == d.mark():
+		return nil
+	case strings.HasPrefix(alias, markOfUs):
+		return fmt.Errorf("interface %s is the %s, another engine: %w", nw.name, alias, networkdriver.ErrInUse)
+	case nw.given:
+		return nil
+	}
+	have, err := d.addresses(link)
+	if err != nil {
+		return err
+	}
+	if len(have) == 0 && link.Attrs().Flags&net.FlagUp == 0 {
+		return d.markLink(link) // who made it was killed before it could say so
+	}
+	nw.given = true
+	for want := range nw.bridgeAddresses() {
+		if have[want] == nil {
+			return fmt.Errorf("bridge %s is there already, and does not have the address %s: %w", nw.name, want, networkdriver.ErrInUse)
+		}
+	}
+	return nil
+}
+
+func (d *Driver) markLink(link netlink.Link) error {
+	if err := d.links.LinkSetAlias(link, d.mark()); err != nil {
+		return fmt.Errorf("mark %s as ours: %w", link.Attrs().Name, err)
+	}
+	return nil
+}
+
+func (d *Driver) addresses(link netlink.Link) (map[netip.Prefix]*netlink.Addr, error) {
+	list, err := d.links.AddrList(link, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, fmt.Errorf("addresses of %s: %w", link.Attrs().Name, err)
+	}
+	have := map[netip.Prefix]*netlink.Addr{}
+	for _, a := range list {
+		ip, _ := netip.AddrFromSlice(a.IP)
+		ones, _ := a.Mask.Size()
+		have[netip.PrefixFrom(ip.Unmap(), ones)] = &a
+	}
+	return have, nil
 }
 
 func (d *Driver) configure(nw *network, link netlink.Link) error {
@@ -170,16 +230,14 @@ func (d *Driver) configure(nw *network, link netlink.Link) error {
 	if nw.given {
 		return d.links.LinkSetUp(link)
 	}
-	have, err := d.links.AddrList(link, netlink.FAMILY_ALL)
+	have, err := d.addresses(link)
 	if err != nil {
-		return fmt.Errorf("addresses of %s: %w", nw.name, err)
+		return err
 	}
 	want := nw.bridgeAddresses()
-	for _, a := range have {
-		ip, _ := netip.AddrFromSlice(a.IP)
-		ones, _ := a.Mask.Size()
-		if p := netip.PrefixFrom(ip.Unmap(), ones); !want[p] && !ip.IsLinkLocalUnicast() {
-			if err := d.links.AddrDel(link, &a); err != nil {
+	for p, a := range have {
+		if !want[p] && !p.Addr().IsLinkLocalUnicast() {
+			if err := d.links.AddrDel(link, a); err != nil {
 				return fmt.Errorf("remove address %s from %s: %w", p, nw.name, err)
 			}
 		} else {

@@ -203,12 +203,37 @@ func (d *Driver) Restore(_ context.Context, networks []networkdriver.Restored) e
 			failed = append(failed, fmt.Errorf("network %s: %w", nw.Name, err))
 		}
 	}
+	failed = append(failed, d.removeStrayBridges(networks))
 	if len(owners) > 0 {
 		if err := d.table.Replace(owners); err != nil {
 			failed = append(failed, err)
 		}
 	}
 	return errors.Join(failed...)
+}
+
+// removeStrayBridges removes bridges of ours that no network has any more, and that nobody is on: of a
+// default network that was switched off, or of a record that is gone.
+func (d *Driver) removeStrayBridges(networks []networkdriver.Restored) error {
+	links, err := d.links.LinkList()
+	if err != nil {
+		return err
+	}
+	known, masters := map[string]bool{}, map[int]bool{}
+	for _, r := range networks {
+		if s, err := parse(r.Network); err == nil {
+			known[s.name] = true
+		}
+	}
+	for _, l := range links {
+		masters[l.Attrs().MasterIndex] = true
+	}
+	for _, l := range links {
+		if a := l.Attrs(); l.Type() == "bridge" && a.Alias == d.mark() && !known[a.Name] && !masters[a.Index] {
+			err = errors.Join(err, d.deleteLink(a.Name))
+		}
+	}
+	return err
 }
 
 // removeStrays ends pairs on a bridge of ours that no endpoint has: their engine was killed

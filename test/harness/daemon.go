@@ -54,6 +54,9 @@ type Options struct {
 	Wrap []string
 	// ExecRoot, when not empty, lies outside Dir: on a tmpfs, as /run does.
 	ExecRoot string
+	// DefaultBridge leaves the engine the default network that a user's has, on a bridge that the
+	// engine makes. It belongs into a network namespace of its own (Wrap); others have none.
+	DefaultBridge bool
 }
 
 // StartEngine starts the engine under test and waits until it answers.
@@ -71,6 +74,9 @@ func StartEngine(o Options) (*Daemon, error) {
 	if cgroupnames.SystemdRuns() {
 		// The parent is a folder, and where systemd makes the groups it would have to be a slice.
 		flags = append(flags, "--exec-opt", "native.cgroupdriver=cgroupfs")
+	}
+	if !o.DefaultBridge {
+		flags = append(flags, "--bridge", "none")
 	}
 	d.flags = append(flags, o.Flags...)
 	d.flags, d.wrapped = append(append([]string{}, o.Wrap...), d.flags...), len(o.Wrap)
@@ -184,6 +190,9 @@ func (d *Daemon) Rewrap(wrap ...string) {
 	d.flags = append(append([]string{}, wrap...), d.flags[d.wrapped:]...)
 	d.wrapped = len(wrap)
 }
+
+// Reflag adds flags to the command line, from the next start on; the last one of a name counts.
+func (d *Daemon) Reflag(flags ...string) { d.flags = append(d.flags, flags...) }
 
 // Pid of the daemon process.
 func (d *Daemon) Pid() int { return d.cmd.Process.Pid }
