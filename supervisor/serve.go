@@ -59,9 +59,11 @@ func (s *supervisor) serve(l *net.UnixListener, terminate <-chan os.Signal) erro
 			ends := len(s.containers) == 0
 			s.mu.Unlock()
 			if ends {
-				l.Close()
-				_ = os.Remove(protocol.SocketPath(s.root))
 				s.drivers.forget()
+				// Before nobody listens there: then a daemon would put the socket of a successor in
+				// its place, and the one that is removed would be that one.
+				_ = os.Remove(protocol.SocketPath(s.root))
+				l.Close()
 				return nil
 			}
 		}

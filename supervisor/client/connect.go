@@ -21,7 +21,7 @@ import (
 func (c *Client) connect(ctx context.Context) (*link, error) {
 	conn, err := dial(ctx, c.o.ExecRoot)
 	if err != nil {
-		if !errors.Is(err, unix.ECONNREFUSED) && !errors.Is(err, os.ErrNotExist) {
+		if !nobodyListens(err) {
 			return nil, err
 		}
 		if err := c.start(ctx); err != nil {
@@ -65,6 +65,10 @@ type problemError struct{ text string }
 
 func (e *problemError) Error() string { return e.text }
 
+func nobodyListens(err error) bool {
+	return errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, os.ErrNotExist)
+}
+
 func dial(ctx context.Context, execRoot string) (*protocol.Conn, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, protocol.Network, protocol.SocketPath(execRoot))
@@ -88,6 +92,8 @@ func (c *Client) start(ctx context.Context) error {
 	}
 	if conn, err := dial(ctx, root); err == nil { // another one was faster
 		return conn.Close()
+	} else if !nobodyListens(err) { // and must keep its socket
+		return err
 	}
 
 	cmd, err := c.command()

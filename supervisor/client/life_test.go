@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -294,4 +295,35 @@ func TestAPanicOverOneContainerTouchesNoOther(t *testing.T) {
 	assert.NilError(t, b.Signal(b.ctx, "c", syscall.SIGKILL))
 	assert.Equal(t, b.exit("c", "").ExitCode, 137)
 	assert.Equal(t, b.Hello().Pid, pid)
+}
+
+// A daemon that is started while the supervisor of the former one ends gets one that can be reached.
+func TestAnEndingSupervisorLeavesTheSocketOfItsSuccessor(t *testing.T) {
+	b := newBench(t)
+	for range 50 {
+		pid := b.Hello().Pid
+		var starts sync.WaitGroup
+		for range 4 {
+			starts.Go(func() {
+				for syscall.Kill(pid, 0) == nil && b.ctx.Err() == nil { // until there is another one
+					c, err := client.Open(b.ctx, client.Options{ExecRoot: b.root})
+					if !assert.Check(t, err) {
+						return
+					}
+					now := c.Hello().Pid
+					c.Close()
+					if now != pid {
+						return
+					}
+				}
+			})
+		}
+		_ = b.Shutdown(b.ctx)
+		b.Close()
+		starts.Wait()
+		b.connect()
+		if t.Failed() {
+			return
+		}
+	}
 }
