@@ -1,7 +1,9 @@
 package fake
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,15 +54,17 @@ func (d *Driver) Create(_ context.Context, id string, b execdriver.Bundle, stdio
 			os.RemoveAll(dir)
 		}
 	}()
-	if err := unix.Mkfifo(d.fifo(id), 0o600); err != nil {
+	// No name twice: the shell of a Create that was killed may still be on its way to its own.
+	fifo := filepath.Join(dir, "start-"+rand.Text())
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
 		return none, err
 	}
-	argv := append([]string{"sh", "-c", release, d.fifo(id), program}, b.Spec.Process.Args[1:]...)
+	argv := append([]string{"sh", "-c", release, fifo, program}, b.Spec.Process.Args[1:]...)
 	p, err := d.run(id, "/bin/sh", argv, b.Spec.Process, stdio)
 	if err != nil {
 		return none, err
 	}
-	r := pidfd.Process{Pid: p.Pid}
+	r := record{Process: pidfd.Process{Pid: p.Pid}, FIFO: fifo}
 	if r.StartTime, err = pidfd.StartTime(p.Pid); err == nil {
 		var text []byte
 		if text, err = json.Marshal(r); err == nil {
@@ -80,26 +84,30 @@ func (d *Driver) Start(_ context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	for range 5000 { // the shell needs a moment to open its end
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if !r.Alive() {
 			return execdriver.ErrNotRunning
 		}
-		fd, err := unix.Open(d.fifo(id), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-		if err == unix.ENOENT {
-			return nil // it was started before
-		}
-		if err == nil {
+		// The shell needs a moment to open its end.
+		fd, err := unix.Open(r.FIFO, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		switch {
+		case err == nil:
 			_, err = unix.Write(fd, []byte("go\n"))
 			unix.Close(fd)
-			return errors.Join(err, os.Remove(d.fifo(id)))
+			return errors.Join(err, os.Remove(r.FIFO))
+		case err == unix.ENOENT:
+			return nil // it was started before
+		case err != unix.ENXIO:
+			return &os.PathError{Op: "open", Path: r.FIFO, Err: err}
+		case !r.waits(): // it was started by one who was killed over it
+			return os.Remove(r.FIFO)
 		}
-		if err != unix.ENXIO {
-			return &os.PathError{Op: "open", Path: d.fifo(id), Err: err}
-		}
-		time.Sleep(time.Millisecond)
 	}
 	return errors.New("the waiting process does not answer")
 }
+
+// patience is how long a shell may take to start on a busy machine.
+const patience = 30 * time.Second
 
 // Exec implements execdriver.Driver.
 func (d *Driver) Exec(_ context.Context, id string, p *specs.Process, stdio execdriver.Stdio) (execdriver.Process, error) {
@@ -126,7 +134,7 @@ func (d *Driver) Signal(_ context.Context, id string, sig syscall.Signal) error 
 	if !r.Alive() {
 		return execdriver.ErrNotRunning
 	}
-	f, err := pidfd.Open(r)
+	f, err := pidfd.Open(r.Process)
 	if err != nil {
 		return execdriver.ErrNotRunning
 	}
@@ -182,11 +190,26 @@ func (d *Driver) Pause(_ context.Context, id string) error { return d.signalAll(
 // Resume implements execdriver.Pauser.
 func (d *Driver) Resume(_ context.Context, id string) error { return d.signalAll(id, unix.SIGCONT) }
 
-func (d *Driver) dir(id string) string  { return filepath.Join(d.stateDir, id) }
-func (d *Driver) fifo(id string) string { return filepath.Join(d.dir(id), "start") }
+func (d *Driver) dir(id string) string { return filepath.Join(d.stateDir, id) }
 
-func (d *Driver) record(id string) (pidfd.Process, error) {
-	var r pidfd.Process
+// record is what is remembered of a container.
+type record struct {
+	pidfd.Process
+	FIFO string // at which the first process waits until Start
+}
+
+// waits says whether the first process still is the shell that waits.
+func (r record) waits() bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", r.Pid))
+	if err != nil || len(text) == 0 { // it ends, as Alive will see
+		return true
+	}
+	args := bytes.Split(text, []byte{0})
+	return len(args) > 3 && string(args[2]) == release && string(args[3]) == r.FIFO
+}
+
+func (d *Driver) record(id string) (record, error) {
+	var r record
 	text, err := os.ReadFile(filepath.Join(d.dir(id), "state.json"))
 	if errors.Is(err, os.ErrNotExist) {
 		return r, execdriver.ErrNotFound
