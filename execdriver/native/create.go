@@ -30,7 +30,7 @@ func (d *Driver) Create(_ context.Context, id string, b execdriver.Bundle, stdio
 	spec := *b.Spec
 	spec.Process = rlimit.WithinReach(spec.Process)
 	defer d.prepared(&spec)()
-	config, err := configure(id, b.Dir, &spec)
+	config, err := d.configure(id, b.Dir, &spec)
 	if err != nil {
 		return none, err
 	}
@@ -130,7 +130,18 @@ func (d *Driver) waits(id string, pid int) bool {
 }
 
 // configure turns the spec into libcontainer's configuration.
-func configure(id, bundle string, spec *specs.Spec) (*configs.Config, error) {
+func (d *Driver) configure(id, bundle string, spec *specs.Spec) (*configs.Config, error) {
+	var filter *configs.Seccomp
+	if l := spec.Linux; l != nil && l.Seccomp != nil {
+		var err error
+		if filter, err = d.profiles.convert(l.Seccomp); err != nil {
+			return nil, fmt.Errorf("unusable spec: %w", err)
+		}
+		without, other := *spec, *l
+		other.Seccomp = nil
+		without.Linux = &other
+		spec = &without
+	}
 	config, err := specconv.CreateLibcontainerConfig(&specconv.CreateOpts{
 		CgroupName: id, Spec: spec,
 		UseSystemdCgroup: spec.Linux != nil && cgroupnames.IsSystemd(spec.Linux.CgroupsPath),
@@ -138,6 +149,7 @@ func configure(id, bundle string, spec *specs.Spec) (*configs.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("unusable spec: %w", err)
 	}
+	config.Seccomp = filter
 	// specconv takes the working directory for the bundle, hooks are told by this label.
 	for i, label := range config.Labels {
 		if strings.HasPrefix(label, "bundle=") {

@@ -19,6 +19,7 @@ import (
 type Driver struct {
 	stateDir string
 	nets     *netpool.Pool
+	profiles profiles
 
 	mu sync.Mutex
 	// created holds what Create made until Start releases it, which spares

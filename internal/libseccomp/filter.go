@@ -56,6 +56,10 @@ func (f *ScmpFilter) AddRule(call ScmpSyscall, action ScmpAction) error {
 
 // AddRuleConditional gives a system call an action if all conditions hold.
 func (f *ScmpFilter) AddRuleConditional(call ScmpSyscall, action ScmpAction, conditions []ScmpCondition) error {
+	if p := packed(call); p != nil {
+		f.addPack(p)
+		return nil
+	}
 	if _, err := action.native(); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"unsafe"
 )
 
@@ -47,6 +48,9 @@ func GetAPI() (uint, error) {
 
 // GetSyscallFromName gives the number of a system call on the native architecture.
 func GetSyscallFromName(name string) (ScmpSyscall, error) {
+	if nr, ok, err := resolvePack(name); ok {
+		return nr, err
+	}
 	c := C.CString(name)
 	defer C.free(unsafe.Pointer(c))
 	nr := C.seccomp_syscall_resolve_name(c)
@@ -58,6 +62,9 @@ func GetSyscallFromName(name string) (ScmpSyscall, error) {
 
 // GetSyscallFromNameByArch gives the number of a system call on an architecture.
 func GetSyscallFromNameByArch(name string, arch ScmpArch) (ScmpSyscall, error) {
+	if text, ok := strings.CutPrefix(name, packPrefix); ok {
+		return lastOfPack(text, arch)
+	}
 	token, err := arch.native()
 	if err != nil {
 		return 0, err
