@@ -70,6 +70,8 @@ type bench struct {
 	rootfs string
 	wanted []protocol.Driver // what its daemon asks for
 
+	heard journal
+
 	mu    sync.Mutex
 	exits map[string]protocol.Exit // by container, or container/exec
 	more  *sync.Cond
@@ -101,7 +103,7 @@ func (b *bench) connectWith(command func() (*exec.Cmd, error)) {
 // connectAs is a daemon whose supervisor is of the given build.
 func (b *bench) connectAs(command func() (*exec.Cmd, error), build string) {
 	b.t.Helper()
-	c, err := client.Open(b.ctx, client.Options{ExecRoot: b.root, Log: b.t.Logf, Command: command, Build: build, Drivers: b.wanted})
+	c, err := client.Open(b.ctx, client.Options{ExecRoot: b.root, Log: b.heard.add, Command: command, Build: build, Drivers: b.wanted})
 	assert.NilError(b.t, err)
 	b.Client = c
 	exits := map[string]protocol.Exit{} // a former daemon may still be hearing of some
@@ -146,9 +148,35 @@ func (b *bench) dumpLog() {
 	if strings.Contains(string(text), "DATA RACE") { // with -race the supervisor is watched, too
 		b.t.Error("the supervisor has a data race")
 	}
-	if err == nil && len(text) > 0 && b.t.Failed() {
-		b.t.Logf("supervisor.log:\n%s", text)
+	if err == nil && b.t.Failed() {
+		b.t.Logf("the last of supervisor.log:\n%s", last(string(text), 20))
+		b.t.Logf("the last of the client's log:\n%s", last(b.heard.text(), 10))
 	}
+}
+
+// journal keeps what a client logs: hundreds of lines where supervisors are killed, and
+// of interest only if the test fails.
+type journal struct {
+	mu    sync.Mutex
+	lines strings.Builder
+}
+
+func (j *journal) add(format string, args ...any) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	fmt.Fprintf(&j.lines, time.Now().Format("15:04:05.000 ")+format+"\n", args...)
+}
+
+func (j *journal) text() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.lines.String()
+}
+
+// last gives the last n lines of a text.
+func last(text string, n int) string {
+	lines := strings.SplitAfter(text, "\n")
+	return strings.Join(lines[max(0, len(lines)-n-1):], "")
 }
 
 // exit waits until the end of a container or exec is told.

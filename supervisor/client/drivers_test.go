@@ -52,7 +52,7 @@ func TestBadDriversAreRefusedAndChangeNothing(t *testing.T) {
 		`exec driver "x" is named twice`:    {{Name: "x", Kind: "fake"}, {Name: "x", Kind: "fake"}},
 		`exec driver "fake" is not a "any"`: {{Name: "fake", Kind: "any"}},
 	} {
-		_, err := client.Open(b.ctx, client.Options{ExecRoot: b.root, Log: t.Logf, Drivers: drivers})
+		_, err := client.Open(b.ctx, client.Options{ExecRoot: b.root, Log: b.heard.add, Drivers: drivers})
 		assert.ErrorContains(t, err, want)
 	}
 	b.Close()
