@@ -73,9 +73,12 @@ type Restorer interface {
 // A Closer has something to end when the engine stops. Networks in use stay.
 type Closer interface{ Close() error }
 
-// A Cleaner removes from the host what the driver shares between its networks (tables of
-// rules, settings), when no network is left and the engine ends for good.
-type Cleaner interface{ Clean() error }
+// A Cleaner removes from the host all that the driver made there, for the networks that are named and
+// for those that only the host knows of, when the engine does not run and nothing is connected. Clean may
+// be called twice, and finds what a killed engine left. What belongs to others stays.
+type Cleaner interface {
+	Clean(ctx context.Context, networks []Network) error
+}
 
 // Capable drivers say what they can do; others have the zero Capabilities.
 type Capable interface{ Capabilities() Capabilities }

@@ -16,12 +16,14 @@ import (
 
 	"github.com/jobengine/engine/networkdriver"
 	"github.com/jobengine/engine/networkdriver/bridge/firewall"
+	"github.com/jobengine/engine/networkdriver/bridge/foreign"
 )
 
 // Driver makes bridge networks.
 type Driver struct {
 	cfg   networkdriver.Config
 	table *firewall.Table
+	other *foreign.Filters
 	links *netlink.Handle
 
 	mu       sync.Mutex
@@ -56,6 +58,9 @@ func New(cfg networkdriver.Config) (networkdriver.Driver, error) {
 		return nil, err
 	}
 	d := &Driver{cfg: cfg, table: table, links: links, networks: map[string]*network{}}
+	if d.other, err = foreign.New(foreign.Config{Own: cfg.Instance, Mark: firewall.Mark, Priority: firewall.ForwardPriority, Told: d.admitted}); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
 	if err := table.Watch(d.healed); err != nil {
 		return nil, errors.Join(fmt.Errorf("watch the firewall: %w", err), d.Close())
 	}
@@ -76,11 +81,12 @@ func (d *Driver) healed(healed bool, err error) {
 // Close ends the driver's connections to the kernel.
 func (d *Driver) Close() error {
 	d.links.Close()
-	return d.table.Close()
+	var err error
+	if d.other != nil {
+		err = d.other.Close()
+	}
+	return errors.Join(err, d.table.Close())
 }
-
-// Clean removes the table.
-func (d *Driver) Clean() error { return d.table.Delete() }
 
 // Capabilities: users make such networks, with addresses.
 func (d *Driver) Capabilities() networkdriver.Capabilities {
@@ -104,8 +110,9 @@ func (d *Driver) CreateNetwork(_ context.Context, n networkdriver.Network) error
 		return err
 	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.networks[nw.ID] = nw
+	d.mu.Unlock()
+	d.admit()
 	return nil
 }
 
@@ -354,8 +361,9 @@ func (d *Driver) DeleteNetwork(_ context.Context, id string) error {
 		return err
 	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	delete(d.networks, id)
+	d.mu.Unlock()
+	d.admit()
 	return nil
 }
 

@@ -209,6 +209,7 @@ func (d *Driver) Restore(_ context.Context, networks []networkdriver.Restored) e
 			failed = append(failed, err)
 		}
 	}
+	d.admit()
 	return errors.Join(failed...)
 }
 

@@ -11,6 +11,9 @@ import (
 // chain of another program that drops by default lets them through.
 const Mark = 0x00e9_0000
 
+// ForwardPriority is that of the chain that sets the mark: ahead of other programs' filters.
+const ForwardPriority = -10
+
 // Registers: four bytes each from reg32 on; a register of 16 bytes is four of them.
 const (
 	reg32 = 8 // NFT_REG32_00
@@ -189,7 +192,7 @@ func chains() []chain {
 			&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: reg16},
 		}, accept)}},
 		// Ahead of other programs' filters, which see the mark.
-		{name: "forward", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookForward, prio: -10,
+		{name: "forward", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookForward, prio: ForwardPriority,
 			rules: [][]expr.Any{
 				rule(notFrom("bridges"), notTo("bridges"), accept),
 				// Within a bridge, where the kernel filters that too: the bridge decides.
