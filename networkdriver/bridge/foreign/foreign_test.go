@@ -66,7 +66,7 @@ func TestTheRuleStandsBeforeWhatDropsEverything(t *testing.T) {
 			"add rule ip other fw meta l4proto tcp reject with tcp reset; add rule ip other fw log; add rule ip other fw reject'",
 			"nft list ruleset", "25 drop", "tcp reset"},
 		{"IPv6", "nft 'add table ip6 other; add chain ip6 other fw { type filter hook forward priority 0; policy drop; }'", "nft list ruleset", "", ""},
-		{"firewalld", "nft -f testdata/firewalld.nft", "nft list chain inet firewalld filter_FORWARD", "addr-unreachable", "jump filter_FORWARD_POLICIES"},
+		{"firewalld", "nft -f testdata/firewalld.nft", "nft list chain inet firewalld filter_FORWARD", "addr-unreachable", "jump filter_FORWARD_ZONES"},
 		{"ufw", "iptables-nft-restore <testdata/ufw.rules", "iptables-nft -S", "-j ufw-track-forward", ""},
 		{"ufw with a reject", "(sed '/^COMMIT/d' testdata/ufw.rules; echo '-A ufw-reject-forward -j REJECT'; echo COMMIT) | iptables-nft-restore", "iptables-nft -S FORWARD",
 			"-j ufw-after-logging-forward", "-j ufw-reject-forward"},
