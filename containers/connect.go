@@ -2,8 +2,10 @@ package containers
 
 import (
 	"context"
+	"fmt"
 	"maps"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 
@@ -30,11 +32,14 @@ func (c *Containers) connect(ctx context.Context, _ *engine.Job, in jobs.Network
 	}
 	defer unlock()
 	s := ct.Snapshot()
-	if err := mayChangeNetworks(s, name); err != nil {
-		return out, err
-	}
-	if _, there := c.endpoints(s)[name]; there && !s.State.Running {
+	if _, there := c.endpoints(s)[name]; there {
+		if !s.State.Running && !s.State.Removing {
+			return out, nil
+		}
 		return out, errs.Forbidden("endpoint with name %s already exists in network %s", s.Name, name)
+	}
+	if err := c.mayConnect(s, name); err != nil {
+		return out, err
 	}
 	one := &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{name: in.Endpoint}}
 	checked, err := request.Endpoints(one, &container.HostConfig{NetworkMode: container.NetworkMode(name)})
@@ -56,13 +61,17 @@ func (c *Containers) connect(ctx context.Context, _ *engine.Job, in jobs.Network
 
 // disconnect takes a container from a network.
 func (c *Containers) disconnect(ctx context.Context, _ *engine.Job, in jobs.NetworkDisconnectIn) (out jobs.NetworkDisconnectOut, err error) {
-	name, id, err := c.networks.Resolve(in.Network)
-	if err != nil {
-		return out, err
-	}
+	name, id, unknown := c.networks.Resolve(in.Network)
 	ct, err := c.find(in.Container)
-	if err != nil {
+	switch {
+	case errdefs.IsNotFound(err) && in.Force && unknown == nil:
+		return out, errs.NotFound("endpoint %s not found", in.Container) // endpoints are of containers
+	case unknown != nil && (err != nil || !in.Force):
+		return out, unknown
+	case err != nil:
 		return out, err
+	case unknown != nil:
+		name = in.Network // a container may be connected to one that is gone
 	}
 	ctx = context.WithoutCancel(ctx)
 	unlock, err := ct.lock(ctx)
@@ -72,10 +81,13 @@ func (c *Containers) disconnect(ctx context.Context, _ *engine.Job, in jobs.Netw
 	defer unlock()
 	s := ct.Snapshot()
 	if s.HostConfig.NetworkMode.IsHost() && name == network.NetworkHost {
-		return out, errs.Forbidden("container cannot be disconnected from host network or connected to host network")
+		return out, errs.Invalid("container cannot be disconnected from host network or connected to host network")
 	}
 	if _, there := c.endpoints(s)[name]; !there {
-		return out, errs.Forbidden("container %s is not connected to network %s", s.ID, name)
+		if s.State.Running && unknown == nil {
+			return out, fmt.Errorf("container %s is not connected to network %s", s.ID, name)
+		}
+		return out, fmt.Errorf("container %s is not connected to the network %s", s.ID, name)
 	}
 	if s.State.Running && !s.State.Restarting {
 		if err := c.networks.Disconnect(ctx, s.ID, name); err != nil {
@@ -91,16 +103,21 @@ func (c *Containers) disconnect(ctx context.Context, _ *engine.Job, in jobs.Netw
 	})
 }
 
-func mayChangeNetworks(s *Snapshot, name string) error {
-	switch mode := s.HostConfig.NetworkMode; {
+// mayConnect: the network is none of those that the container is in.
+func (c *Containers) mayConnect(s *Snapshot, name string) error {
+	mode := s.HostConfig.NetworkMode
+	switch {
 	case s.State.Removing || s.State.Dead || s.State.Removed:
-		return errs.Conflict("container %s is marked for removal and cannot be connected or disconnected to the network %s", s.ID, name)
-	case mode.IsHost() || name == network.NetworkHost:
-		return errs.Forbidden("container cannot be disconnected from host network or connected to host network")
-	case mode.IsContainer():
-		return errs.Forbidden("container sharing network namespace with another container or host cannot be connected to any other network")
-	case mode.IsNone() || name == network.NetworkNone:
-		return errs.Forbidden("container cannot be connected to multiple networks with one of the networks in private (none) mode")
+		return errs.Conflict("Container %s is marked for removal and cannot be connected or disconnected to the network", s.ID)
+	case name == network.NetworkHost && !mode.IsHost():
+		return errs.Invalid("container cannot be disconnected from host network or connected to host network")
+	case mode.IsContainer(), mode.IsHost():
+		return errs.Invalid("container sharing network namespace with another container or host cannot be connected to any other network")
+	}
+	for other := range c.endpoints(s) {
+		if other == network.NetworkNone || name == network.NetworkNone {
+			return errs.Invalid("container cannot be connected to multiple networks with one of the networks in private (none) mode")
+		}
 	}
 	return nil
 }

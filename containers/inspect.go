@@ -1,6 +1,7 @@
 package containers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/storage"
 
 	"github.com/jobengine/engine/containers/spec"
@@ -79,6 +81,9 @@ func (c *Containers) inspect(ctx context.Context, _ *engine.Job, in jobs.Contain
 			return out, err
 		}
 		r.SizeRw, r.SizeRootFs = &size.Rw, &size.RootFs
+	}
+	if ep := s.Networks[cmp.Or(string(s.HostConfig.NetworkMode), network.NetworkDefault)]; ep != nil {
+		out.MacAddress = ep.MacAddress
 	}
 	out.InspectResponse = r
 	return out, nil

@@ -61,7 +61,7 @@ func (c *Containers) summary(s *Snapshot, now time.Time, image string) container
 		Health:  &container.HealthSummary{Status: container.NoHealthcheck},
 		Mounts:  slices.Clone(s.Mounts),
 		NetworkSettings: &container.NetworkSettingsSummary{
-			Networks: c.endpoints(s),
+			Networks: summaries(c.endpoints(s)),
 		},
 	}
 	if row.Labels == nil {

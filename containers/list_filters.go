@@ -200,9 +200,13 @@ func (p *selection) inNetwork(s *Snapshot) bool {
 // hasPort: a port that is asked for as published or as exposed is enough.
 func (p *selection) hasPort(s *Snapshot) bool {
 	have := p.c.portMap(s)
-	for _, want := range p.publish {
-		if len(have[want]) > 0 {
-			return true
+	for port, bindings := range have {
+		for _, b := range bindings {
+			if slices.ContainsFunc(p.publish, func(want network.Port) bool {
+				return want.Proto() == port.Proto() && strconv.Itoa(int(want.Num())) == b.HostPort
+			}) {
+				return true
+			}
 		}
 	}
 	for _, want := range p.expose {

@@ -47,14 +47,14 @@ func (r *run) connect(ctx context.Context) error {
 // as it is configured.
 func (c *Containers) endpoints(s *Snapshot) map[string]*network.EndpointSettings {
 	all := map[string]*network.EndpointSettings{}
-	if s.HostConfig.NetworkMode.IsContainer() {
+	if s.HostConfig.NetworkMode.IsContainer() || s.Config.NetworkDisabled {
 		return all
 	}
 	if running, _ := c.networks.Settings(s.ID); running != nil {
 		return running
 	}
 	configured := s.Networks
-	if len(configured) == 0 && !s.Config.NetworkDisabled { // of a record from before there were networks
+	if configured == nil { // of a record from before there were networks
 		configured = map[string]*network.EndpointSettings{cmp.Or(string(s.HostConfig.NetworkMode), network.NetworkDefault): {}}
 	}
 	for ref, config := range configured {
@@ -69,6 +69,20 @@ func (c *Containers) endpoints(s *Snapshot) map[string]*network.EndpointSettings
 		all[name] = e
 	}
 	return all
+}
+
+// summaries are endpoints as lists show them: what they have, not what was asked for.
+func summaries(all map[string]*network.EndpointSettings) map[string]*network.EndpointSettings {
+	short := make(map[string]*network.EndpointSettings, len(all))
+	for name, e := range all {
+		s := *e
+		s.Links, s.Aliases, s.DriverOpts, s.DNSNames = nil, nil, nil, nil
+		if c := s.IPAMConfig; c != nil {
+			s.IPAMConfig = &network.EndpointIPAMConfig{IPv4Address: c.IPv4Address, IPv6Address: c.IPv6Address}
+		}
+		short[name] = &s
+	}
+	return short
 }
 
 // portMap is what is published or exposed, by port; nothing of a container that does not run.

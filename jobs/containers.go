@@ -146,7 +146,10 @@ type ContainerInspectIn struct {
 }
 
 // ContainerInspectOut is all there is to know of a container.
-type ContainerInspectOut struct{ container.InspectResponse }
+type ContainerInspectOut struct {
+	container.InspectResponse
+	MacAddress network.HardwareAddr // that the user wants on the network of the mode; empty: any
+}
 
 // ContainerRenameIn gives a container a new name.
 type ContainerRenameIn struct {

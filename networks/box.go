@@ -54,7 +54,7 @@ type Endpoint struct {
 type Request struct {
 	Container, Name, Hostname string
 	Mode                      string                               // of the container: a network's name or id, "default", "none", "host"
-	Endpoints                 map[string]*network.EndpointSettings // by network, as the container is configured
+	Endpoints                 map[string]*network.EndpointSettings // by network, as the container is configured; nil: only that of the mode
 	Exposed                   network.PortSet
 	Bindings                  network.PortMap
 	PublishAll                bool
@@ -113,7 +113,7 @@ func (n *Networks) order(r Request) []string {
 		}
 	}
 	slices.Sort(others)
-	if seen || len(others) == 0 {
+	if seen || r.Endpoints == nil {
 		return append([]string{first}, others...)
 	}
 	return others

@@ -9,7 +9,6 @@ import (
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/network"
 
-	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/internal/sandbox"
 )
 
@@ -80,14 +79,14 @@ func (n *Networks) Disconnect(ctx context.Context, container, ref string) error 
 	}
 	box := n.box(container)
 	if box == nil {
-		return errs.Forbidden("container %s is not connected to network %s", container, nw.Name)
+		return fmt.Errorf("container %s is not connected to network %s", container, nw.Name)
 	}
 	for _, ep := range box.Endpoints {
 		if ep.network == nw {
 			return n.disconnect(ctx, box, ep)
 		}
 	}
-	return errs.Forbidden("container %s is not connected to network %s", container, nw.Name)
+	return fmt.Errorf("container %s is not connected to network %s", container, nw.Name)
 }
 
 func (n *Networks) disconnect(ctx context.Context, box *Box, ep *Endpoint) error {

@@ -44,22 +44,28 @@ func (n *Networks) newRecord(in network.CreateRequest) (*record, error) {
 	}
 	switch {
 	case strings.TrimSpace(in.Name) == "":
-		return nil, errs.Invalid("invalid network name: name is empty")
+		return nil, errs.Invalid("invalid name: name is empty")
 	case !validName.MatchString(in.Name):
 		return nil, errs.Invalid("%q includes invalid characters, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed", in.Name)
 	case in.Name == "none", in.Name == "host", in.Name == "bridge", in.Name == "default":
 		return nil, errs.Forbidden("operation is not permitted on predefined %s network ", in.Name)
-	case in.Scope != "" && in.Scope != "local", in.Ingress:
-		return nil, errs.Unavailable("This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.")
+	case in.Driver == "overlay":
+		return nil, errs.Forbidden("This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.")
+	case in.Ingress:
+		return nil, errs.Forbidden("Ingress network can only be global scope network")
+	case in.Scope == "swarm":
+		return nil, errs.Forbidden("cannot create a swarm scoped network when swarm is not active")
+	case in.Scope != "" && in.Scope != "local":
+		return nil, errs.Invalid("invalid scope %q: networks of this engine are local", in.Scope)
 	case in.ConfigOnly, in.ConfigFrom != nil && in.ConfigFrom.Network != "":
 		return nil, errs.NotImplemented("config-only networks do not exist yet in this version")
 	}
-	if r.Driver == "" || r.Driver == "default" {
+	if r.Driver == "" {
 		r.Driver = "bridge"
 	}
 	d, ok := n.cfg.Drivers[r.Driver]
 	if !ok {
-		return nil, errs.NotFound("could not find plugin %s in v1 plugin registry: plugin not found", r.Driver)
+		return nil, errs.NotFound("plugin %q not found", r.Driver)
 	}
 	if networkdriver.CapabilitiesOf(d).Predefined {
 		return nil, errs.Forbidden("only one instance of \"%s\" network is allowed", r.Driver)
@@ -76,50 +82,22 @@ func (n *Networks) newRecord(in network.CreateRequest) (*record, error) {
 	if in.IPAM != nil {
 		r.IPAMDriver, r.IPAMOptions = in.IPAM.Driver, in.IPAM.Options
 		if r.IPAMDriver != "" && r.IPAMDriver != "default" && r.IPAMDriver != "null" {
-			return nil, errs.NotFound("could not find plugin %s in v1 plugin registry: plugin not found", r.IPAMDriver)
+			return nil, errs.NotFound("plugin %q not found", r.IPAMDriver)
 		}
 		var bad []string
+		given := map[bool]int{}
 		for _, c := range in.IPAM.Config {
 			bad = append(bad, checkIPAM(c, r.EnableIPv6)...)
+			given[c.Subnet.Addr().Is4()]++
 		}
 		if len(bad) > 0 {
-			return nil, errs.Invalid("invalid network config:\n%s", strings.Join(bad, "\n"))
+			return nil, errs.Invalid("invalid network config:\n%s", points(bad))
+		}
+		if r.Driver == "bridge" && (given[true] > 1 || given[false] > 1) {
+			return nil, errs.Forbidden("bridge driver doesn't support multiple subnets")
 		}
 	}
 	return r, nil
-}
-
-// checkIPAM says what is wrong with one range of addresses.
-func checkIPAM(c network.IPAMConfig, v6 bool) (bad []string) {
-	if !c.Subnet.IsValid() {
-		if c.Gateway.IsValid() || c.IPRange.IsValid() || len(c.AuxAddress) > 0 {
-			bad = append(bad, "invalid subnet: a gateway, an ip-range or an aux-address needs a subnet")
-		}
-		return bad
-	}
-	if c.Subnet != c.Subnet.Masked() {
-		bad = append(bad, "invalid subnet "+c.Subnet.String()+": it should be "+c.Subnet.Masked().String())
-	}
-	if c.Subnet.Addr().Is6() && !v6 {
-		bad = append(bad, "invalid subnet "+c.Subnet.String()+": IPv6 has not been enabled for this network")
-	}
-	if c.IPRange.IsValid() {
-		if c.IPRange != c.IPRange.Masked() {
-			bad = append(bad, "invalid ip-range "+c.IPRange.String()+": it should be "+c.IPRange.Masked().String())
-		}
-		if !c.Subnet.Contains(c.IPRange.Addr()) || c.IPRange.Bits() < c.Subnet.Bits() {
-			bad = append(bad, "invalid ip-range "+c.IPRange.String()+": parent subnet "+c.Subnet.String()+" doesn't contain ip-range")
-		}
-	}
-	if c.Gateway.IsValid() && !c.Subnet.Contains(c.Gateway) {
-		bad = append(bad, "invalid gateway "+c.Gateway.String()+": parent subnet "+c.Subnet.String()+" doesn't contain this address")
-	}
-	for name, a := range c.AuxAddress {
-		if !a.IsValid() || !c.Subnet.Contains(a) {
-			bad = append(bad, "invalid auxiliary address "+name+": parent subnet "+c.Subnet.String()+" doesn't contain this address")
-		}
-	}
-	return bad
 }
 
 // make gives a record its subnets, writes it, and lets the driver make the network.

@@ -61,6 +61,14 @@ func (n *Networks) inspect(_ context.Context, _ *engine.Job, in jobs.NetworkInsp
 		return jobs.NetworkInspectOut{}, err
 	}
 	out := network.Inspect{Network: nw.api(), Containers: map[string]network.EndpointResource{}}
+	if len(nw.spaces) > 0 {
+		subnets := network.SubnetStatuses{}
+		for _, space := range nw.spaces {
+			inUse, available := space.Count()
+			subnets[space.Subnet] = network.SubnetStatus{IPsInUse: inUse, DynamicIPsAvailable: available}
+		}
+		out.Status = &network.Status{IPAM: network.IPAMStatus{Subnets: subnets}}
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, ep := range nw.endpoints {

@@ -93,7 +93,7 @@ func (nw *Network) address(v6 bool, wanted netip.Addr) (netip.Prefix, error) {
 	case first == nil && !wanted.IsValid():
 		return netip.Prefix{}, nil
 	case first == nil:
-		return netip.Prefix{}, errs.Invalid("invalid config for network %s: %v", nw.Name, fmt.Errorf("%w %s", ipam.ErrOutside, wanted))
+		return netip.Prefix{}, errs.Invalid("invalid endpoint settings:\n%w %s", ipam.ErrOutside, wanted)
 	case errors.Is(first, ipam.ErrExhausted):
 		return netip.Prefix{}, fmt.Errorf("no available %s addresses on this network's address pools: %s (%s)", family, nw.Name, nw.ID)
 	case errors.Is(first, ipam.ErrInUse):

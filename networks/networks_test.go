@@ -185,10 +185,10 @@ func TestRefusedNetworks(t *testing.T) {
 	}{
 		{network.CreateRequest{Name: "web"}, errdefs.IsConflict, "network with name web already exists"},
 		{network.CreateRequest{Name: "host"}, errdefs.IsPermissionDenied, "operation is not permitted on predefined host network "},
-		{network.CreateRequest{Name: " "}, errdefs.IsInvalidArgument, "invalid network name: name is empty"},
+		{network.CreateRequest{Name: " "}, errdefs.IsInvalidArgument, "invalid name: name is empty"},
 		{network.CreateRequest{Name: "a b"}, errdefs.IsInvalidArgument, `"a b" includes invalid characters, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed`},
 		{network.CreateRequest{Name: "x", Driver: "host"}, errdefs.IsPermissionDenied, `only one instance of "host" network is allowed`},
-		{network.CreateRequest{Name: "x", Driver: "nope"}, errdefs.IsNotFound, "could not find plugin nope in v1 plugin registry: plugin not found"},
+		{network.CreateRequest{Name: "x", Driver: "nope"}, errdefs.IsNotFound, `plugin "nope" not found`},
 		{network.CreateRequest{Name: "x", IPAM: subnetOf("10.77.3.0/24")}, errdefs.IsPermissionDenied, "invalid pool request: Pool overlaps with other one on this address space"},
 		{network.CreateRequest{Name: "x", IPAM: subnetOf("10.78.0.1/16")}, errdefs.IsInvalidArgument, "invalid network config:\ninvalid subnet 10.78.0.1/16: it should be 10.78.0.0/16"},
 		{network.CreateRequest{Name: "x", IPAM: subnetOf("fd00::/64")}, errdefs.IsInvalidArgument, "invalid network config:\ninvalid subnet fd00::/64: IPv6 has not been enabled for this network"},

@@ -2,10 +2,13 @@ package server
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/storage"
+
+	"github.com/jobengine/engine/jobs"
 )
 
 // absent hides a field of an embedded struct from JSON.
@@ -79,14 +82,18 @@ func portsBefore52(ports []container.PortSummary) []portBefore52 {
 }
 
 // containerFor gives the inspection of a container in a version's shape.
-func containerFor(v apiVersion, c *container.InspectResponse) any {
+func containerFor(v apiVersion, out *jobs.ContainerInspectOut) any {
+	c := &out.InspectResponse
 	if !v.before(52) {
 		return c
+	}
+	if v.before(45) {
+		addShortNames(c)
 	}
 	old := inspectBefore52{
 		InspectResponse: c,
 		GraphDriver:     c.GraphDriver,
-		Config:          configBefore52For(v, c),
+		Config:          configBefore52For(v, out),
 		HostConfig:      hostConfigFor(v, c.HostConfig),
 		NetworkSettings: settingsBefore52(v, c.NetworkSettings),
 	}
@@ -111,17 +118,32 @@ type configBefore52 struct {
 	OnBuild    []string
 }
 
-func configBefore52For(v apiVersion, c *container.InspectResponse) *configBefore52 {
+func configBefore52For(v apiVersion, c *jobs.ContainerInspectOut) *configBefore52 {
 	if c.Config == nil {
 		return nil
 	}
 	old := &configBefore52{Config: c.Config, OnBuild: c.Config.OnBuild}
-	if v.before(44) && c.HostConfig != nil && c.NetworkSettings != nil {
-		if ep := c.NetworkSettings.Networks[string(c.HostConfig.NetworkMode)]; ep != nil {
-			old.MacAddress = ep.MacAddress.String()
-		}
+	if v.before(44) {
+		old.MacAddress = c.MacAddress.String()
 	}
 	return old
+}
+
+// addShortNames: before 1.45 had DNSNames the aliases on networks of users included what is always resolved.
+func addShortNames(c *container.InspectResponse) {
+	if c.NetworkSettings == nil || c.Config == nil {
+		return
+	}
+	for name, ep := range c.NetworkSettings.Networks {
+		if ep == nil || !container.NetworkMode(name).IsUserDefined() {
+			continue
+		}
+		for _, alias := range []string{c.ID[:min(12, len(c.ID))], c.Config.Hostname} {
+			if alias != "" && !slices.Contains(ep.Aliases, alias) {
+				ep.Aliases = append(slices.Clone(ep.Aliases), alias)
+			}
+		}
+	}
 }
 
 // hostConfigBefore42 has limits that the kernel no longer keeps.

@@ -80,7 +80,9 @@ func TestContainerInspectionsHaveTheirVersionsShape(t *testing.T) {
 		{"NetworkSettings.Networks.bridge.GwPriority", 48, "-", `0`},
 		{"NetworkSettings.Networks.bridge.DNSNames", 45, "-", `["web"]`},
 		{"Config.OnBuild", 52, `null`, "-"},
-		{"Config.MacAddress", 44, `"02:42:ac:11:00:02"`, "-"},
+		{"NetworkSettings.Networks.mine.Aliases", 45, `["web","abc","box"]`, `["web"]`},
+		{"NetworkSettings.Networks.bridge.Aliases", 45, `null`, `null`},
+		{"Config.MacAddress", 44, `"aa:00:00:00:00:01"`, "-"},
 		{"Config.Image", 52, `"busybox"`, `"busybox"`},
 		{"HostConfig.KernelMemory", 42, `0`, "-"},
 		{"HostConfig.KernelMemoryTCP", 42, `0`, "-"},
@@ -88,18 +90,18 @@ func TestContainerInspectionsHaveTheirVersionsShape(t *testing.T) {
 	}, func(v apiVersion) any {
 		hc := &container.HostConfig{NetworkMode: "bridge"}
 		hc.Memory = 5
-		return containerFor(v, &container.InspectResponse{
+		return containerFor(v, &jobs.ContainerInspectOut{MacAddress: network.HardwareAddr{0xaa, 0, 0, 0, 0, 1}, InspectResponse: container.InspectResponse{
 			ID: "abc", Driver: "overlay2", Storage: &storage.Storage{}, HostConfig: hc,
-			Config: &container.Config{Image: "busybox"},
+			Config: &container.Config{Image: "busybox", Hostname: "box"},
 			NetworkSettings: &container.NetworkSettings{Networks: map[string]*network.EndpointSettings{"bridge": {
 				IPAddress: netip.MustParseAddr("10.0.0.2"), IPPrefixLen: 16, DNSNames: []string{"web"},
 				MacAddress: network.HardwareAddr{2, 0x42, 0xac, 0x11, 0, 2},
-			}}},
-		})
+			}, "mine": {Aliases: []string{"web"}}}},
+		}})
 	})
 	// Damaged records have less.
 	for _, v := range []apiVersion{41, 56} {
-		_, err := json.Marshal(containerFor(v, &container.InspectResponse{}))
+		_, err := json.Marshal(containerFor(v, &jobs.ContainerInspectOut{}))
 		assert.NilError(t, err)
 		_, err = json.Marshal(containersFor(v, []container.Summary{{}}))
 		assert.NilError(t, err)

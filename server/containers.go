@@ -56,7 +56,7 @@ func (s *Server) getContainer(w *response, r *request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, containerFor(r.version, &out.InspectResponse))
+	return writeJSON(w, http.StatusOK, containerFor(r.version, &out))
 }
 
 func (s *Server) getContainerTop(w *response, r *request) error {

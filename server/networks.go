@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"strconv"
 
 	"github.com/moby/moby/api/types/network"
 
@@ -22,7 +23,13 @@ func (s *Server) getNetworks(w *response, r *request) error {
 }
 
 func (s *Server) getNetwork(w *response, r *request) error {
-	in := jobs.NetworkInspectIn{Network: r.vars["name"], Verbose: r.flag("verbose"), Scope: r.get("scope")}
+	in := jobs.NetworkInspectIn{Network: r.vars["name"], Scope: r.get("scope")}
+	if v := r.get("verbose"); v != "" {
+		var err error
+		if in.Verbose, err = strconv.ParseBool(v); err != nil {
+			return errs.Invalid("invalid value for verbose: %s: %w", v, err)
+		}
+	}
 	out, err := jobs.NetworkInspect.Run(r.Context(), s.eng, in, caller(r))
 	if err != nil {
 		return err
@@ -61,8 +68,8 @@ func (s *Server) postNetworkConnect(w *response, r *request) error {
 	if err := decode(w, r, &body, true); err != nil {
 		return err
 	}
-	if body.Container == "" {
-		return errs.Invalid("container name or ID is required")
+	if err := named(body.Container); err != nil {
+		return err
 	}
 	in := jobs.NetworkConnectIn{Network: r.vars["name"], Container: body.Container, Endpoint: body.EndpointConfig}
 	if _, err := jobs.NetworkConnect.Run(r.Context(), s.eng, in, caller(r)); err != nil {
@@ -72,9 +79,19 @@ func (s *Server) postNetworkConnect(w *response, r *request) error {
 	return nil
 }
 
+func named(container string) error {
+	if container == "" {
+		return errs.Invalid("invalid name or ID supplied: %q", container)
+	}
+	return nil
+}
+
 func (s *Server) postNetworkDisconnect(w *response, r *request) error {
 	var body network.DisconnectRequest
 	if err := decode(w, r, &body, true); err != nil {
+		return err
+	}
+	if err := named(body.Container); err != nil {
 		return err
 	}
 	in := jobs.NetworkDisconnectIn{Network: r.vars["name"], Container: body.Container, Force: body.Force}

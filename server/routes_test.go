@@ -97,7 +97,7 @@ func TestNetworksAreMadeConnectedAndRemoved(t *testing.T) {
 	for _, c := range []struct{ method, path, body, want string }{
 		{"POST", "/networks/create", `{"Name":"web"}`, `201 {"Id":"id of web","Warning":""}`},
 		{"POST", "/networks/web/connect", `{"Container":"c","EndpointConfig":{"Aliases":["db"]}}`, "200 "},
-		{"POST", "/networks/web/connect", `{}`, `400 {"message":"container name or ID is required"}`},
+		{"POST", "/networks/web/connect", `{}`, `400 {"message":"invalid name or ID supplied: \"\""}`},
 		{"POST", "/networks/web/disconnect", `{"Container":"c","Force":true}`, "200 "},
 		{"POST", "/networks/web/disconnect", `{"Container":"c"}`, `403 {"message":"no"}`},
 		{"DELETE", "/networks/web", "", "204 "},

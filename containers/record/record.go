@@ -25,7 +25,7 @@ type Container struct {
 	Config     *Config
 	HostConfig *HostConfig
 	Mounts     []MountPoint         `json:",omitempty"`
-	Networks   map[string]*Endpoint `json:",omitempty"` // by name or id
+	Networks   map[string]*Endpoint `json:",omitzero"` // by name or id; empty: connected to nothing any more
 
 	Driver       string
 	LogPath      string `json:",omitempty"`

@@ -1,6 +1,7 @@
 package request
 
 import (
+	"cmp"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -66,11 +67,8 @@ func Endpoints(n *network.NetworkingConfig, hc *container.HostConfig) (map[strin
 		}
 		return nil, nil
 	}
-	first := string(mode)
-	if first == "" {
-		first = network.NetworkDefault
-	}
-	if all[first] == nil && !(len(all) == 1 && mode.IsDefault()) {
+	first := cmp.Or(string(mode), network.NetworkDefault)
+	if all[first] == nil && !(len(all) == 1 && first == network.NetworkDefault) {
 		all[first] = &network.EndpointSettings{}
 	}
 	if len(all) > 1 {

@@ -48,7 +48,7 @@ func parse(n networkdriver.Network) (settings, error) {
 			if v == "" {
 				*into = true
 			} else if *into, err = strconv.ParseBool(v); err != nil {
-				err = errs.Invalid("invalid value for %q: %q is not a boolean", k, v)
+				err = errs.Invalid("failed to parse %s value: %s (%v)", k, v, err)
 			}
 		}
 		switch k {
@@ -66,12 +66,14 @@ func parse(n networkdriver.Network) (settings, error) {
 		case optInhibit:
 			truth(&s.inhibitV4)
 		case optMTU:
-			if s.mtu, err = strconv.Atoi(v); err != nil || s.mtu < 0 || s.mtu > 65535 {
-				err = errs.Invalid("failed to parse driver.mtu option %q: a number from 0 to 65535", v)
+			if s.mtu, err = strconv.Atoi(v); err != nil {
+				err = errs.Invalid("failed to parse %s value: %s (%v)", k, v, err)
+			} else if s.mtu < 0 || s.mtu > 65535 {
+				err = errs.Invalid("invalid MTU number: %d", s.mtu)
 			}
 		case optBinding:
 			if s.bindingIP4, err = netip.ParseAddr(v); err != nil || !s.bindingIP4.Is4() {
-				err = errs.Invalid("invalid value for %q: %q is not an IPv4 address", k, v)
+				err = errs.Invalid("failed to parse %s value: %s (not an IPv4 address)", k, v)
 			}
 		case optPrefix, ownPrefix + "gateway_mode_ipv4", ownPrefix + "gateway_mode_ipv6", ownPrefix + "trusted_host_interfaces":
 			if strings.Contains(k, "gateway_mode") && v != "nat" && v != "" || strings.HasSuffix(k, "trusted_host_interfaces") {

@@ -135,7 +135,7 @@ func (t *Table) choose(group []Want, busy map[key][]netip.Addr) (uint16, error) 
 		}
 	}
 	if w.First != w.Last {
-		return 0, fmt.Errorf("Bind for %s failed: all ports are allocated", hostText(w.HostIP))
+		return 0, errs.Unavailable("all ports are allocated")
 	}
 	return 0, first
 }
