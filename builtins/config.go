@@ -32,9 +32,10 @@ type Config struct {
 	DefaultShmSizeBytes int64
 	DefaultStopTimeout  time.Duration // negative waits for ever
 
-	Isolation // of containers
-	Network   NetworkConfig
-	Limits    Limits
+	Isolation  // of containers
+	Network    NetworkConfig
+	Registries Registries
+	Limits     Limits
 
 	Labels        []string
 	LiveRestore   bool // containers run on when the daemon stops

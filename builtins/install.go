@@ -87,8 +87,13 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 		return err
 	}
 	users := &imageUsers{}
+	regs, err := cfg.Registries.client()
+	if err != nil {
+		return err
+	}
 	img, err := images.New(images.Config{
 		Root: cfg.DataRoot, Graph: graph, GraphDriver: graphName, Events: bus, Containers: users, Log: cfg.Log,
+		Registry: regs, Downloads: cfg.Registries.Downloads, Uploads: cfg.Registries.Uploads, DownloadAttempts: cfg.Registries.Attempts,
 	})
 	if err != nil {
 		return fmt.Errorf("images: %w", err)
@@ -131,6 +136,7 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 		LogDrivers: append(set.Logs.Names(), "none"),
 		APIVersion: server.MaxAPIVersion, MinAPIVersion: cfg.MinAPIVersion,
 		InitBinary: cmp.Or(cfg.InitPath, stockInit),
+		Registries: regs.ServiceConfig(),
 		Labels:     cfg.Labels, Debug: cfg.Debug, LiveRestore: cfg.LiveRestore, SecurityOptions: append(security, securityOptions(remap)...),
 		Containers: containerCounts{ctrs}, Images: img, Graph: graph, Networks: nets, Events: bus, Runtime: execDrivers{set, cfg}, Checkers: []system.Checker{ctrs, img},
 	}).Install(eng)

@@ -23,21 +23,21 @@ const maxConfigFile = 1 << 20
 var renamedKeys = map[string]string{
 	"hosts": "host", "labels": "label", "storage-opts": "storage-opt",
 	"exec-opts": "exec-opt", "runtimes": "add-runtime", "log-opts": "log-opt",
-	"default-ulimits": "default-ulimit", "default-address-pools": "default-address-pool",
+	"default-ulimits": "default-ulimit", "insecure-registries": "insecure-registry", "registry-mirrors": "registry-mirror", "mirrors": "mirror", "default-address-pools": "default-address-pool",
 }
 
 // flagOnly are flags that make no sense in a file.
-var flagOnly = []string{"daemon", "help", "version", "config-file", "validate", "graph", "host", "label", "storage-opt", "exec-opt", "log-opt", "add-runtime", "default-ulimit", "default-address-pool"}
+var flagOnly = []string{"daemon", "help", "version", "config-file", "validate", "graph", "host", "label", "storage-opt", "exec-opt", "log-opt", "add-runtime", "default-ulimit", "default-address-pool", "insecure-registry", "registry-mirror", "mirror"}
 
 // laterKeys are dockerd's keys that this version has nothing for yet. Taking
 // them in silence would be a lie, some of them a dangerous one.
 var laterKeys = strings.Fields(`allow-direct-routing authorization-plugins bip6 builder cdi-spec-dirs
 	containerd containerd-namespace containerd-plugins-namespace
 	default-gateway default-gateway-v6 default-network-opts
-	dns dns-opts dns-search experimental features firewall-backend host-gateway-ip host-gateway-ips http-proxy https-proxy insecure-registries
-	ip-forward-no-drop ip6tables iptables max-concurrent-downloads max-concurrent-uploads
-	max-download-attempts metrics-addr no-proxy node-generic-resources nri-opts
-	proxies raw-logs registry-mirrors resolv-conf swarm-default-advertise-addr
+	dns dns-opts dns-search experimental features firewall-backend host-gateway-ip host-gateway-ips
+	ip-forward-no-drop ip6tables iptables
+	metrics-addr node-generic-resources nri-opts
+	proxies raw-logs resolv-conf swarm-default-advertise-addr
 	userland-proxy userland-proxy-path`)
 
 // readConfigFile sets the flags that the file has keys for. A file that is

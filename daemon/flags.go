@@ -56,9 +56,10 @@ type Config struct {
 	MinAPIVersion  string
 	DefaultShmSize byteSize
 
-	Isolation isolation
-	Limits    limits
-	Network   networking
+	Isolation  isolation
+	Limits     limits
+	Network    networking
+	Registries registries
 
 	ShutdownTimeoutSeconds    int
 	DefaultStopTimeoutSeconds int
@@ -125,6 +126,7 @@ func flagSet(cfg *Config) *pflag.FlagSet {
 	cfg.Isolation.flags(f)
 	cfg.Limits.flags(f)
 	cfg.Network.flags(f)
+	cfg.Registries.flags(f)
 	f.IntVar(&cfg.ShutdownTimeoutSeconds, "shutdown-timeout", 15, "Seconds that running requests may take at shutdown")
 	f.IntVar(&cfg.DefaultStopTimeoutSeconds, "default-stop-timeout", 10, "Seconds that containers may take to stop")
 
@@ -230,6 +232,9 @@ func complete(cfg *Config, flags *pflag.FlagSet) error {
 		return err
 	}
 	if err := cfg.Isolation.check(); err != nil {
+		return err
+	}
+	if err := cfg.Registries.check(); err != nil {
 		return err
 	}
 	if err := cfg.Network.check(); err != nil {

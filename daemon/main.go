@@ -177,6 +177,7 @@ func claim(cfg *Config) (release func(), err error) {
 	if err := os.MkdirAll(temp, 0o700); err != nil && !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EROFS) {
 		return nil, err
 	}
+	cfg.Registries.setProxies()
 	return undoAll, os.Setenv("TMPDIR", temp)
 }
 
@@ -216,7 +217,7 @@ func (cfg *Config) parts(log *logrus.Logger) builtins.Config {
 		UsernsRemap:  cfg.UsernsRemap,
 		CgroupParent: cfg.CgroupParent, DefaultShmSizeBytes: int64(cfg.DefaultShmSize),
 		DefaultStopTimeout: time.Duration(cfg.DefaultStopTimeoutSeconds) * time.Second,
-		Isolation:          cfg.Isolation.Isolation, Limits: cfg.Limits.Limits, Network: cfg.Network.NetworkConfig,
+		Isolation:          cfg.Isolation.Isolation, Limits: cfg.Limits.Limits, Network: cfg.Network.NetworkConfig, Registries: cfg.Registries.Registries,
 		Labels: cfg.Labels, LiveRestore: cfg.LiveRestore, MinAPIVersion: cfg.MinAPIVersion,
 		Debug: cfg.Debug, Log: log,
 	}

@@ -11,10 +11,14 @@ import (
 // tell publishes an event of an image. Its attributes are the image's labels,
 // if it is still known, and the name that the event is about.
 func (i *Images) tell(action events.Action, id string, img *store.Image, name string) {
+	i.Events.Log(events.ImageEventType, action, id, eventAttributes(img, name))
+}
+
+func eventAttributes(img *store.Image, name string) map[string]string {
 	attributes := map[string]string{}
 	if img != nil {
 		maps.Copy(attributes, img.Config.Config.Labels)
 	}
 	attributes["name"] = name
-	i.Events.Log(events.ImageEventType, action, id, attributes)
+	return attributes
 }

@@ -5,10 +5,14 @@ import (
 	"errors"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/graphdriver"
+	"github.com/jobengine/engine/images/fetch"
+	"github.com/jobengine/engine/images/registry"
 	"github.com/jobengine/engine/images/store"
 	"github.com/jobengine/engine/internal/durable"
 	"github.com/jobengine/engine/internal/initlayer"
@@ -35,12 +39,21 @@ type Config struct {
 	MaxLayerBytes   int64 // of a layer, uncompressed; 0 is DefaultMaxLayerBytes
 	MaxArchiveBytes int64 // of an archive's members, as they are in it; 0 is DefaultMaxArchiveBytes
 	Parallel        int   // layers of an image that are unpacked at the same time; 0 is 2
+
+	Registry *registry.Client // nil is one with nothing configured
+	// Downloads and Uploads are how many blobs are transferred at the same time,
+	// DownloadAttempts how often in vain; 0 is 3, 5 and 5.
+	Downloads, Uploads, DownloadAttempts int
+	RetryWait                            time.Duration // before the second attempt; 0 is two seconds
 }
 
 // Images knows all images and what can be done with them.
 type Images struct {
 	Config
 	store      *store.Store
+	blobs      *fetch.Store
+	transfers  transfers
+	eng        *engine.Engine // has the job image_verify
 	background sync.WaitGroup
 	pruning    sync.Mutex // one prune at a time
 }
@@ -78,7 +91,21 @@ func New(cfg Config) (*Images, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Images{Config: cfg, store: s}, nil
+	i := &Images{Config: cfg, store: s}
+	if i.Registry == nil {
+		if i.Registry, err = registry.New(registry.Config{}); err != nil {
+			return nil, err
+		}
+	}
+	i.blobs, err = fetch.Open(fetch.Config{
+		Dir: filepath.Join(cfg.Root, "images", cfg.GraphDriver, "blobs"), Parallel: cfg.Downloads, Attempts: cfg.DownloadAttempts, Wait: cfg.RetryWait,
+		Final: func(err error) bool { return registry.IsRefusal(err) || errors.Is(err, registry.ErrRange) },
+		Later: func(err error) time.Duration { after, _ := registry.IsBusy(err); return after },
+	})
+	if err != nil {
+		cfg.Log.Warnf("images: downloads: %v", err)
+	}
+	return i, nil
 }
 
 // Close waits for what goes on in the background. All that matters is on disk anyway.

@@ -7,6 +7,10 @@ import (
 
 // Install registers the jobs of images.
 func (i *Images) Install(eng *engine.Engine) {
+	i.eng = eng
+	jobs.Pull.Register(eng, i.pull)
+	jobs.ImageVerify.Register(eng, verifyAll)
+
 	jobs.Import.Register(eng, i.importTar)
 	jobs.Load.Register(eng, i.load)
 	jobs.Save.Register(eng, i.save)

@@ -25,7 +25,10 @@ func newProgress(w io.Writer) *progress {
 		var err error
 		for m := range p.messages {
 			if err == nil { // a client that is gone shows in the job's context
-				err = enc.Encode(m)
+				err = enc.Encode(struct {
+					jsonstream.Message
+					Bar string `json:"progress,omitempty"`
+				}{m, barText(m.Progress)})
 			}
 		}
 	}()

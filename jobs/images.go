@@ -16,6 +16,7 @@ var (
 	Save         = engine.DefineStream[SaveIn, SaveOpen, SaveOut]("image_export")
 	Load         = engine.DefineStream[LoadIn, LoadOpen, LoadOut]("load")
 	Pull         = engine.DefineStream[PullIn, PullOpen, PullOut]("pull")
+	ImageVerify  = engine.Define[ImageVerifyIn, ImageVerifyOut]("image_verify", engine.Quiet)
 	Images       = engine.Define[ImagesIn, ImagesOut]("images", engine.Quiet)
 	Tag          = engine.Define[TagIn, TagOut]("tag")
 	ImageDelete  = engine.Define[ImageDeleteIn, ImageDeleteOut]("image_delete")
@@ -81,6 +82,22 @@ type PullOpen struct{}
 
 // PullOut is empty.
 type PullOut struct{}
+
+// ImageVerifyIn is an image that a registry offers, before anything of it is
+// fetched. An error keeps it out. As it comes the job lets everything in; who
+// wants to look at signatures replaces or wraps it. What is published afterwards
+// is what these digests say, to the last byte.
+type ImageVerifyIn struct {
+	Reference     string `job:"arg"` // canonical: docker.io/library/busybox:latest
+	Digest        string `job:"arg"` // of what the reference stands for, perhaps an index
+	MediaType     string
+	Manifest      []byte
+	ImageDigest   string // of the manifest for the platform: the same if there is no index
+	ImageManifest []byte
+}
+
+// ImageVerifyOut is empty.
+type ImageVerifyOut struct{}
 
 // ImagesIn selects images. All includes those without a name that others build on.
 type ImagesIn struct {

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/moby/moby/api/pkg/authconfig"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/jobengine/engine/engine"
@@ -99,18 +98,9 @@ func (s *Server) postImageCreate(w *response, r *request) error {
 }
 
 func (s *Server) pull(w *response, r *request, image string) error {
-	// 404 would tell the client that the registry does not have the image.
-	if !s.eng.Has(jobs.Pull.Name()) {
-		return errs.NotImplemented("pull %s: pulling from a registry is not available yet in this version of engine; use load or import", image)
-	}
 	in := jobs.PullIn{Image: image, Tag: r.get("tag"), Platform: r.get("platform")}
 	in.All = in.Tag == "" && !hasTag(image)
-	if header := r.Header.Get("X-Registry-Auth"); header != "" {
-		// Credentials that cannot be read are as good as none.
-		if auth, err := authconfig.Decode(header); err == nil {
-			in.Auth = auth
-		}
-	}
+	in.Auth = registryAuth(r)
 	_, err := jobs.Pull.Run(r.Context(), s.eng, in, func(jobs.PullOpen) (engine.Streams, error) {
 		return openProgress(w)
 	}, caller(r))

@@ -2,13 +2,11 @@ package system
 
 import (
 	"context"
-	"net/netip"
 	"os"
 	"runtime"
 	"strconv"
 	"time"
 
-	"github.com/moby/moby/api/types/registry"
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/api/types/system"
 
@@ -62,13 +60,7 @@ func (s *System) info(_ context.Context, _ *engine.Job, _ jobs.InfoIn) (jobs.Inf
 		OSType:             runtime.GOOS,
 		Architecture:       s.host.Machine,
 		IndexServerAddress: indexServer,
-		RegistryConfig: &registry.ServiceConfig{
-			InsecureRegistryCIDRs: []netip.Prefix{},
-			IndexConfigs: map[string]*registry.IndexInfo{
-				"docker.io": {Name: "docker.io", Mirrors: []string{}, Secure: true, Official: true},
-			},
-			Mirrors: []string{},
-		},
+		RegistryConfig:     s.Registries,
 		NCPU:               s.host.CPUs,
 		MemTotal:           s.host.MemoryBytes,
 		DockerRootDir:      s.DataRoot,

@@ -1,6 +1,8 @@
 package system
 
 import (
+	"github.com/moby/moby/api/types/registry"
+
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/jobs"
 )
@@ -31,7 +33,8 @@ type Config struct {
 	Networks   Networks
 	Events     Events
 	Runtime    Runtimes
-	Checkers   []Checker // asked in this order
+	Registries *registry.ServiceConfig // how registries are reached
+	Checkers   []Checker               // asked in this order
 }
 
 // System answers for the engine as a whole.

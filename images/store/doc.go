@@ -2,6 +2,7 @@
 //
 //	ROOT/configs/HEX/config.json  the config as it came; its SHA-256 is HEX and the image's id
 //	ROOT/configs/HEX/image.json   names, parent, times
+//	ROOT/configs/HEX/origins.json the manifests under which registries have it
 //	ROOT/layers/HEX/layer.json    a layer by its chain id: diff id, parent, size, id in the graph driver
 //	ROOT/layers/HEX/tar.index     what its tar has beside the files' contents (images/tarsplit),
 //	                tar.whole     or all of it, where the files cannot give it back

@@ -28,6 +28,9 @@ type Source struct {
 	// nor be written to the disk along with the layer. Perhaps for several
 	// layers at the same time.
 	Done func()
+	// Landed, if not nil, is called when the layer is published, in order from
+	// the bottom; it may be called again if Unpack has to begin anew.
+	Landed func()
 }
 
 // Lease keeps layers from being removed until an image has them.
@@ -134,6 +137,9 @@ func (s *Store) unpack(ctx context.Context, sources []Source) (lease *Lease, err
 		}
 		if !st.have {
 			lease.chain = append(lease.chain, st.chain)
+		}
+		if st.source.Landed != nil {
+			st.source.Landed()
 		}
 	}
 	return lease, nil

@@ -22,6 +22,7 @@ type NewImage struct {
 	Names      []string
 	Parent     digest.Digest
 	LastTagged time.Time // zero leaves it as it is
+	Origin     *Origin   // nil for one that no registry has
 }
 
 // Published is what Publish did.
@@ -76,12 +77,19 @@ func (s *Store) Publish(n NewImage, lease *Lease) (Published, error) {
 		}
 	} else {
 		dir := s.imageDir(img.ID)
+		files := map[string]any{"config.json": json.RawMessage(n.Config), "image.json": img.record()}
+		if n.Origin != nil {
+			files[originsFile] = originsRecord{Version: formatVersion, Origins: []Origin{*n.Origin}}
+		}
 		if err = durable.RemoveTree(s.FS, dir); err == nil {
-			err = s.publishDir(dir, map[string]any{"config.json": json.RawMessage(n.Config), "image.json": img.record()})
+			err = s.publishDir(dir, files)
 		}
 	}
 	if err != nil {
 		return Published{}, err
+	}
+	if out.Existed && n.Origin != nil {
+		s.addOrigin(img.ID, *n.Origin)
 	}
 	_ = failpoint.Hit(failpoint.ImageRecord) // what is written down has happened: it can't fail any more
 	s.adopt(img, have, seq, out.Moved)

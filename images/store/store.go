@@ -76,6 +76,14 @@ func (s *Store) InFlight() int {
 // are made with durable.TempName.
 func (s *Store) TempDir() string { return filepath.Join(s.Root, "tmp") }
 
+// HasLayer tells whether a layer is published and good.
+func (s *Store) HasLayer(chain digest.Digest) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.layers[chain]
+	return l != nil && l.damage == nil
+}
+
 // LayerSize gives the bytes of the files of a published layer.
 func (s *Store) LayerSize(chain digest.Digest) int64 {
 	s.mu.Lock()

@@ -1,0 +1,66 @@
+package registry
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/moby/moby/api/types/registry"
+
+	"github.com/jobengine/engine/internal/reference"
+)
+
+// ServerDomain gives the registry that a server address, as people write it to
+// login, is about.
+func ServerDomain(address string) string {
+	address = strings.TrimPrefix(strings.TrimPrefix(address, "http://"), "https://")
+	domain, _, _ := strings.Cut(address, "/")
+	switch domain {
+	case "", hubSearch, hubHost, "registry.hub.docker.com":
+		return hub
+	}
+	return domain
+}
+
+// Login asks the registry whether credentials are good. identity is a token that
+// stands for them from now on, if the registry's token service gives such.
+func (c *Client) Login(ctx context.Context, creds registry.AuthConfig) (identity string, err error) {
+	domain := ServerDomain(creds.ServerAddress)
+	var last error
+	for _, at := range c.endpoints(ctx, domain, false) {
+		identity, err := c.loginAt(ctx, at, creds)
+		if err == nil {
+			return identity, nil
+		}
+		last = err
+		if ctx.Err() != nil || !plainMayDo(err) {
+			break
+		}
+	}
+	return "", last
+}
+
+func (c *Client) loginAt(ctx context.Context, at endpoint, creds registry.AuthConfig) (string, error) {
+	named, err := reference.ParseNormalizedNamed("x/login")
+	if err != nil {
+		return "", err
+	}
+	r, err := c.open(ctx, named, at, &creds, "")
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	r.auth.offline = true
+	resp, err := r.do(ctx, request{method: http.MethodGet, url: at.base()})
+	if err != nil {
+		if e := refusalOf(err); e != nil {
+			if e.Status == http.StatusUnauthorized || e.Code == codeUnauthorized {
+				return "", unauthorized("Get %q: %w", (&url.URL{Scheme: at.scheme, Host: at.host, Path: "/v2/"}).String(), e)
+			}
+		}
+		return "", err
+	}
+	drain(resp)
+	return r.auth.identity, nil
+}
