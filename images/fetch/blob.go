@@ -39,6 +39,11 @@ type State struct {
 // worth to begin anew.
 var ErrStale = errors.New("what an earlier download has left was wrong")
 
+// stale is such an error, with the sentence of its cause.
+type stale struct{ error }
+
+func (e stale) Unwrap() []error { return []error{e.error, ErrStale} }
+
 // ErrDigest says that a blob is not what its digest promises.
 var ErrDigest = errors.New("filesystem layer verification failed")
 
@@ -200,13 +205,16 @@ func (b *Blob) download() error {
 		return err
 	}
 	if err := b.attempts(file, sum); err != nil {
+		if found > 0 && b.ctx.Err() == nil && b.final(err) {
+			err = stale{err} // the source may not have the range that is missing
+		}
 		return err
 	}
 	b.set(func(s *State) { s.Phase = Verifying })
 	if hex.EncodeToString(sum.Sum(nil)) != b.digest.Encoded() {
 		err := fmt.Errorf("%w for digest %s", ErrDigest, b.digest)
 		if found > 0 {
-			err = errors.Join(ErrStale, err)
+			return stale{err}
 		}
 		return err
 	}

@@ -22,7 +22,7 @@ var ErrRange = errors.New("the blob is shorter than its manifest says")
 // the registry gives whole blobs only. Foreign layers that the registry does not
 // have are asked for at their URLs, without credentials.
 func (r *Repository) Blob(ctx context.Context, d ocispec.Descriptor, offset int64) (body io.ReadCloser, at int64, err error) {
-	body, at, err = r.openBlob(ctx, request{method: http.MethodGet, url: r.url("blobs", d.Digest.String())}, offset)
+	body, at, err = r.openBlob(ctx, request{method: http.MethodGet, url: r.url("blobs", d.Digest.String())}, d, offset)
 	if err == nil || len(d.URLs) == 0 || !IsForeign(d.MediaType) {
 		return body, at, err
 	}
@@ -31,7 +31,7 @@ func (r *Repository) Blob(ctx context.Context, d ocispec.Descriptor, offset int6
 		if uerr != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
 			continue
 		}
-		body, at, uerr = r.openBlob(ctx, request{method: http.MethodGet, url: text, bare: true}, offset)
+		body, at, uerr = r.openBlob(ctx, request{method: http.MethodGet, url: text, bare: true}, d, offset)
 		if uerr == nil {
 			return body, at, nil
 		}
@@ -40,10 +40,10 @@ func (r *Repository) Blob(ctx context.Context, d ocispec.Descriptor, offset int6
 	return nil, 0, err
 }
 
-func (r *Repository) openBlob(ctx context.Context, q request, offset int64) (io.ReadCloser, int64, error) {
+func (r *Repository) openBlob(ctx context.Context, q request, d ocispec.Descriptor, offset int64) (io.ReadCloser, int64, error) {
 	q.header = http.Header{"Accept-Encoding": {"identity"}}
 	if offset > 0 {
-		q.header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+		q.header.Set("Range", fmt.Sprintf("bytes=%d-%d", offset, max(d.Size-1, offset)))
 	}
 	resp, err := r.authorized(ctx, q) // whoever downloads has his own patience
 	if err != nil {
