@@ -168,7 +168,6 @@ func (s *shop) sell(repo, tag string, o *offer) *offer {
 	return o
 }
 
-
 func plain(data []byte) []byte { return data }
 
 // randomLayer is a tar with one file that does not compress.
