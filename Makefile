@@ -13,8 +13,10 @@ INIT     := builtins/sealed/engine-init
 FUZZTIME ?= 10s
 PREFIX   ?= /usr/local
 ROUNDS   ?= 15
+# Collects the failures of a run at its end (scripts/gotest.sh).
+GOTESTSUM := gotest.tools/gotestsum@v1.13.0
 
-.PHONY: help build sealed test unit system torture check fuzz bench parity demo test-v2 install clean deps deps-test
+.PHONY: help build sealed test unit system room torture check fuzz bench parity demo test-v2 install clean deps deps-test
 
 ## help: this list
 help:
@@ -32,8 +34,9 @@ build: deps
 
 ## test: everything, as root: unit tests, drivers, the whole system, parity with dockerd, and that nothing is left behind
 test: deps-test build check
-	@echo "test: unit and conformance tests"
-	$(GO) test -tags '$(TAGS)' ./...
+	@$(MAKE) --no-print-directory room
+	@echo "test: unit and conformance tests, with the leak check around them"
+	@bin/leakcheck scripts/gotest.sh ./... -tags '$(TAGS)'
 	@$(MAKE) --no-print-directory system
 	@$(MAKE) --no-print-directory parity
 	@echo "test: all passed"
@@ -48,8 +51,14 @@ system: deps-test bin/engine
 	@[ -s test/.cache/debian-root.tar ] || { mkdir -p test/.cache && scripts/deps.sh debian && scripts/debian-root.sh $(CURDIR)/test/.cache/debian-root.tar; } || \
 		echo "test: no mirror of Debian's, so nothing is tried in a Debian root"
 	@echo "test: the real binary, with the leak check around it"
+	@$(MAKE) --no-print-directory room
+	@bin/leakcheck scripts/gotest.sh ./test/ -tags system -count=1 -timeout 20m
+
+# What a run inside the leak check needs, which has no network.
+room:
 	@$(GO) build -o bin/leakcheck ./test/leakcheck
-	@bin/leakcheck $(GO) test -tags system -count=1 -timeout 20m ./test/
+	@$(GO) list -deps -test -tags '$(TAGS) system' ./... >/dev/null
+	@GOBIN='$(CURDIR)/bin' $(GO) install $(GOTESTSUM) || echo "test: $(GOTESTSUM) cannot be had, so failures are not collected at the end"
 
 ## torture: the tests that kill, drop and repeat, at full length (hours); TORTURE_ROUNDS, TORTURE_SEED, TORTURE_RUN
 torture: deps-test bin/engine
