@@ -39,7 +39,8 @@ func TestContainersGetPreparedNetworks(t *testing.T) {
 			ready[link] = true
 		}
 	}
-	assert.Equal(t, len(ready), preparedNetworks)
+	// Drivers of tests before this one may still be making theirs.
+	assert.Assert(t, len(ready) >= preparedNetworks, "%v", ready)
 
 	rootfs := exectest.RootFS(t)
 	seen := map[string]bool{network(t, os.Getpid()): true}
@@ -63,8 +64,9 @@ func TestContainersGetPreparedNetworks(t *testing.T) {
 			d.nets.Close() // so that the pause before the next fill does not matter
 		}
 	}
+	delete(seen, network(t, os.Getpid()))
 	for _, link := range heldNetworks(t) {
-		assert.Assert(t, !ready[link], "still held")
+		assert.Assert(t, !seen[link], "still held")
 	}
 }
 
