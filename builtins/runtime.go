@@ -3,6 +3,7 @@ package builtins
 import (
 	"context"
 	"errors"
+	"io"
 	"iter"
 	"os"
 	"syscall"
@@ -108,9 +109,12 @@ func (r runtime) Output(ctx context.Context, id string) (containers.Output, erro
 	return output{out}, nil
 }
 
-func (r runtime) OpenStdin(id string) (*os.File, error) {
-	f, err := r.sup.OpenStdin(id)
-	return f, translated(err)
+func (r runtime) OpenStdin(id string) (io.WriteCloser, error) {
+	in, err := r.sup.OpenStdin(id)
+	if err != nil {
+		return nil, translated(err)
+	}
+	return in, nil
 }
 
 func (r runtime) CloseStdin(ctx context.Context, id string) error {

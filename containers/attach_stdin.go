@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 
 	"github.com/moby/moby/api/types/events"
 
@@ -13,7 +12,7 @@ import (
 )
 
 // openStdin opens the container's side of what the client types.
-func (a *attachment) openStdin(ctx context.Context) (*os.File, error) {
+func (a *attachment) openStdin(ctx context.Context) (io.WriteCloser, error) {
 	if a.s.Config.Tty {
 		return a.c.runtime.TTY(ctx, a.ct.id)
 	}
@@ -23,7 +22,7 @@ func (a *attachment) openStdin(ctx context.Context) (*os.File, error) {
 // copyStdin gives the container what the client types. The end of it is the end
 // of the container's own input if the container was made for one client; else
 // the client may listen on. A terminal's input can't end, so there the client leaves.
-func (a *attachment) copyStdin(ctx context.Context, to *os.File, from io.Reader, leave func()) {
+func (a *attachment) copyStdin(ctx context.Context, to io.WriteCloser, from io.Reader, leave func()) {
 	if a.s.Config.Tty {
 		from = detachkeys.NewReader(from, a.keys)
 	}

@@ -203,7 +203,7 @@ func (r *screens) Output(_ context.Context, id string) (Output, error) {
 }
 
 // OpenStdin opens a container's FIFO as the supervisor's client does.
-func (r *screens) OpenStdin(id string) (*os.File, error) {
+func (r *screens) OpenStdin(id string) (io.WriteCloser, error) {
 	return os.OpenFile(filepath.Join(r.screen(id).dir, "stdin"), os.O_WRONLY|syscall.O_NONBLOCK, 0)
 }
 

@@ -563,7 +563,7 @@ func (s *standIn) count() int {
 }
 
 func (s *standIn) Output(context.Context, string) (Output, error) { return nil, ErrUnsupported }
-func (s *standIn) OpenStdin(string) (*os.File, error)             { return nil, ErrUnsupported }
+func (s *standIn) OpenStdin(string) (io.WriteCloser, error)       { return nil, ErrUnsupported }
 func (s *standIn) CloseStdin(context.Context, string) error       { return nil }
 func (s *standIn) TTY(context.Context, string) (*os.File, error)  { return nil, ErrUnsupported }
 func (s *standIn) KeepExec(string, string, ExecStreams)           {}

@@ -87,9 +87,8 @@ func (s *supervisor) adopt(id string, h *handover) error {
 	if c.tty = inheritedAs(in.TTY, "tty"); st.Create.Tty && c.tty == nil && !c.output.spool.Ended(spool.Stdout) {
 		c.lateTTY = make(chan struct{})
 	}
-	if c.stdin = inheritedAs(in.Stdin, "stdin"); c.stdin == nil && st.Create.OpenStdin && !st.Create.Tty && !st.StdinClosed && alive {
-		// Without a reader the container has closed its stdin.
-		c.stdin, _ = openInput(filepath.Join(dir, "stdin"))
+	if c.stdin = inheritedAs(in.Stdin, "stdin"); c.stdin == nil && st.hasOpenStdin() && alive {
+		c.stdin = c.reopenStdin()
 	}
 	sources, err := reopenOutput(dir, c, in)
 	if err != nil {

@@ -30,7 +30,7 @@ type container struct {
 	state state
 	pidfd *os.File
 	tty   *os.File // pty master
-	stdin *os.File // write end of the FIFO
+	stdin *os.File // write end
 	oom   *os.File // tells that memory may have run out
 	// ending: its output is being completed, and no terminal is taken any more.
 	ending bool

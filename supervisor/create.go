@@ -21,7 +21,7 @@ import (
 )
 
 // create makes a container whose first process waits for start.
-func (s *supervisor) create(q protocol.Create) (reply, error) {
+func (s *supervisor) create(q protocol.Create, version int) (reply, error) {
 	s.warmer.warm()
 	driver := s.drivers.get(q.Driver)
 	switch {
@@ -38,7 +38,7 @@ func (s *supervisor) create(q protocol.Create) (reply, error) {
 	defer c.op.Unlock()
 	if isNew {
 		s.starts <- struct{}{}
-		err := guard("create", func() error { return c.create(q) })
+		err := guard("create", func() error { return c.create(q, version) })
 		<-s.starts
 		if err != nil {
 			s.forget(q.ID)
@@ -54,11 +54,7 @@ func (s *supervisor) create(q protocol.Create) (reply, error) {
 	if q.Tty && c.tty == nil {
 		return reply{}, errors.New("the supervisor was restarted while it made the container's terminal")
 	}
-	files := []*os.File{c.pidfd}
-	if c.tty != nil {
-		files = append(files, c.tty)
-	}
-	return answerWith(c.state.Process, files)
+	return c.taken(version)
 }
 
 // claim finds or enters the container, and locks its op.
@@ -94,7 +90,7 @@ func answerWith(body any, files []*os.File) (reply, error) {
 	return r, nil
 }
 
-func (c *container) create(q protocol.Create) (err error) {
+func (c *container) create(q protocol.Create, version int) (err error) {
 	phase.Mark("supervisor", "create arrives")
 	bundle, err := readBundle(q.BundleDir)
 	if err != nil {
@@ -117,7 +113,7 @@ func (c *container) create(q protocol.Create) (err error) {
 		}
 	}()
 
-	p, err := openPlumbing(c.dir, q)
+	p, err := openPlumbing(c.dir, q, version)
 	if err != nil {
 		return err
 	}
@@ -151,7 +147,7 @@ func (c *container) create(q protocol.Create) (err error) {
 		}
 		undo = append(undo, func() { p.tty.Close() })
 	}
-	st := state{Create: q, Process: protocol.Process{Pid: process.Pid}}
+	st := state{Create: q, Process: protocol.Process{Pid: process.Pid}, StdinInode: inodeOf(p.stdin)}
 	if st.Process.StartTime, err = pidfd.StartTime(process.Pid); err != nil {
 		return err
 	}

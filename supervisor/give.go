@@ -7,9 +7,8 @@ import (
 	"github.com/jobengine/engine/supervisor/protocol"
 )
 
-// take gives a daemon its own descriptors of a container that runs: the pidfd,
-// and the master of its terminal if it has one.
-func (s *supervisor) take(q protocol.Target) (reply, error) {
+// take gives a daemon its own descriptors of a container that runs.
+func (s *supervisor) take(q protocol.Target, version int) (reply, error) {
 	c, err := s.find(q.ID)
 	if err != nil {
 		return reply{}, err
@@ -19,19 +18,30 @@ func (s *supervisor) take(q protocol.Target) (reply, error) {
 	if c.pidfd == nil {
 		return reply{}, execdriver.ErrNotRunning
 	}
-	files := []*os.File{c.pidfd}
+	return c.taken(version)
+}
+
+// taken is the answer that has a container's descriptors: the pidfd, the master
+// of its terminal, and the write end of its stdin. c.mu is locked.
+func (c *container) taken(version int) (reply, error) {
+	body, files := protocol.Taken{Process: c.state.Process}, []*os.File{c.pidfd}
 	if c.tty != nil {
 		files = append(files, c.tty)
 	}
-	return answerWith(c.state.Process, files)
+	if c.stdin != nil && version >= protocol.StdinComesAlong {
+		body.Stdin, files = true, append(files, c.stdin)
+	}
+	return answerWith(body, files)
 }
 
 // give takes descriptors back from a daemon: this supervisor may have adopted the
 // container without them. Those that it has already are not needed.
 func (s *supervisor) give(q protocol.Give, files []*os.File) (reply, error) {
 	want := 1
-	if q.TTY {
-		want = 2
+	for _, more := range []bool{q.TTY, q.Stdin} {
+		if more {
+			want++
+		}
 	}
 	if len(files) != want {
 		return reply{}, protocol.ErrInvalid
@@ -54,6 +64,11 @@ func (s *supervisor) give(q protocol.Give, files []*os.File) (reply, error) {
 		}
 		c.output.resume(c.tty)
 		close(c.lateTTY)
+	}
+	if q.Stdin && c.state.hasOpenStdin() && c.stdin == nil && c.pidfd != nil && !c.ending {
+		if c.stdin, err = duplicate(files[want-1]); err != nil {
+			return reply{}, err
+		}
 	}
 	return reply{}, nil
 }

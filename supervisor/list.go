@@ -40,7 +40,7 @@ func (c *container) describe() (protocol.Container, bool) {
 		ID: c.id, Driver: q.Driver, State: protocol.StateCreated, Run: q.Run, Tty: q.Tty,
 		Pid: c.state.Process.Pid, StartTime: c.state.Process.StartTime, Exit: c.exit,
 		Paused:    c.state.Paused && c.exit == nil,
-		StdinOpen: q.OpenStdin && !q.Tty && !c.state.StdinClosed && c.exit == nil,
+		StdinOpen: c.state.hasOpenStdin() && c.exit == nil,
 	}
 	switch {
 	case c.exit != nil:

@@ -22,7 +22,7 @@ type plumbing struct {
 	tty            *os.File // pty master, once the driver has sent it
 }
 
-func openPlumbing(dir string, q protocol.Create) (p *plumbing, err error) {
+func openPlumbing(dir string, q protocol.Create, version int) (p *plumbing, err error) {
 	p = &plumbing{}
 	defer func() {
 		if err != nil {
@@ -41,7 +41,11 @@ func openPlumbing(dir string, q protocol.Create) (p *plumbing, err error) {
 		return p, err
 	}
 	if q.OpenStdin {
-		p.child.Stdin, p.stdin, err = inputPipe(dir)
+		if version < protocol.StdinComesAlong {
+			p.child.Stdin, p.stdin, err = inputFIFO(dir)
+		} else {
+			p.child.Stdin, p.stdin, err = inputPipe()
+		}
 	}
 	return p, err
 }
@@ -67,33 +71,6 @@ func outputPipe(dir, name string) (ours, childs *os.File, err error) {
 
 func openOutput(path string) (*os.File, error) {
 	return os.OpenFile(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-}
-
-// inputPipe makes the FIFO of stdin. The container's end is for reading only, so
-// that it sees the end once all write ends are closed.
-func inputPipe(dir string) (childs, ours *os.File, err error) {
-	path := filepath.Join(dir, "stdin")
-	if err := makeFIFO(path); err != nil {
-		return nil, nil, err
-	}
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, nil, &os.PathError{Op: "open", Path: path, Err: err}
-	}
-	if ours, err = openInput(path); err != nil {
-		unix.Close(fd)
-		return nil, nil, err
-	}
-	if err := unix.SetNonblock(fd, false); err != nil {
-		unix.Close(fd)
-		ours.Close()
-		return nil, nil, err
-	}
-	return os.NewFile(uintptr(fd), path), ours, nil
-}
-
-func openInput(path string) (*os.File, error) {
-	return os.OpenFile(path, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 }
 
 func makeFIFO(path string) error {

@@ -158,7 +158,7 @@ func (n *session) operate(m protocol.Message, files []*os.File) (reply, error) {
 	case protocol.OpHello:
 		return with(m, n.hello)
 	case protocol.OpCreate:
-		return with(m, s.create)
+		return with(m, func(q protocol.Create) (reply, error) { return s.create(q, n.conn.Version()) })
 	case protocol.OpStart:
 		return with(m, s.start)
 	case protocol.OpSignal:
@@ -190,7 +190,7 @@ func (n *session) operate(m protocol.Message, files []*os.File) (reply, error) {
 	case protocol.OpCloseStdin:
 		return with(m, s.closeStdin)
 	case protocol.OpTake:
-		return with(m, s.take)
+		return with(m, func(q protocol.Target) (reply, error) { return s.take(q, n.conn.Version()) })
 	case protocol.OpGive:
 		return with(m, func(q protocol.Give) (reply, error) { return s.give(q, files) })
 	case protocol.OpHold:

@@ -20,6 +20,8 @@ type state struct {
 	Started     bool   `json:",omitempty"`
 	Paused      bool   `json:",omitempty"`
 	StdinClosed bool   `json:",omitempty"`
+	// StdinInode names the pipe of stdin; 0: it is the FIFO "stdin", or there is none.
+	StdinInode uint64 `json:",omitempty"`
 }
 
 const stateVersion = 1

@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"errors"
+	"io"
 	"iter"
 	"os"
 	"syscall"
@@ -70,8 +71,9 @@ type Streams interface {
 	// readable after Delete.
 	Output(ctx context.Context, id string) (Output, error)
 	// OpenStdin opens a write end of a container's stdin. The caller owns it.
-	OpenStdin(id string) (*os.File, error)
-	// CloseStdin ends the stdin of a container for good, once all write ends are closed.
+	OpenStdin(id string) (io.WriteCloser, error)
+	// CloseStdin ends the stdin of a container for good, and closes all write ends:
+	// writes then fail with os.ErrClosed.
 	CloseStdin(ctx context.Context, id string) error
 	// TTY gives the master of a container's terminal. The caller owns it.
 	TTY(ctx context.Context, id string) (*os.File, error)

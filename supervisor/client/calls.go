@@ -52,9 +52,9 @@ const expectPause = 4 * time.Millisecond
 // nothing of it is left, except the bundle.
 func (c *Client) Create(ctx context.Context, q protocol.Create) (Started, error) {
 	q.Op = rand.Text()
-	s, err := c.startProcess(ctx, protocol.OpCreate, q, nil)
+	s, stdin, err := c.takeProcess(ctx, protocol.OpCreate, q, nil)
 	if err == nil {
-		c.hold(q.ID, s, q.OpenStdin && !q.Tty)
+		c.hold(q.ID, s, stdin, q.OpenStdin && !q.Tty)
 	}
 	return s, err
 }
@@ -148,9 +148,8 @@ func (c *Client) List(ctx context.Context) ([]protocol.Container, error) {
 	return out.Containers, err
 }
 
-// CloseStdin closes the supervisor's and this client's write ends of a
-// container's stdin. The container sees the end of its input once those that
-// OpenStdin gave are closed too.
+// CloseStdin ends a container's stdin for good: it closes the supervisor's and
+// this client's write ends, those that OpenStdin gave too.
 func (c *Client) CloseStdin(ctx context.Context, id string) error {
 	c.releaseStdin(id)
 	return c.do(ctx, protocol.OpCloseStdin, protocol.Target{ID: id})
@@ -194,20 +193,34 @@ func (c *Client) do(ctx context.Context, op string, in any) error {
 var errFiles = errors.New("unexpected number of descriptors in the supervisor's answer")
 
 func (c *Client) startProcess(ctx context.Context, op string, in any, files []*os.File) (Started, error) {
-	var p protocol.Process
+	s, stdin, err := c.takeProcess(ctx, op, in, files)
+	if stdin != nil {
+		stdin.Close()
+	}
+	return s, err
+}
+
+// takeProcess is startProcess for those who want a write end of stdin, which is
+// nil where there is none.
+func (c *Client) takeProcess(ctx context.Context, op string, in any, files []*os.File) (s Started, stdin *os.File, err error) {
+	var p protocol.Taken
 	got, err := c.call(ctx, op, in, &p, files...)
 	if err != nil {
-		return Started{}, err
+		return s, nil, err
 	}
-	s := Started{Pid: p.Pid, StartTime: p.StartTime}
-	switch len(got) {
+	rest := got
+	if n := len(rest); p.Stdin && n > 0 {
+		rest, stdin = rest[:n-1], rest[n-1]
+	}
+	s = Started{Pid: p.Pid, StartTime: p.StartTime}
+	switch len(rest) {
 	case 2:
-		s.TTY = got[1]
+		s.TTY = rest[1]
 		fallthrough
 	case 1:
-		s.PidFD = got[0]
-		return s, nil
+		s.PidFD = rest[0]
+		return s, stdin, nil
 	}
 	protocol.CloseAll(got)
-	return Started{}, errFiles
+	return Started{}, nil, errFiles
 }

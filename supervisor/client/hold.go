@@ -18,10 +18,13 @@ import (
 // writer ends, and what is in a FIFO that nobody holds is lost.
 type held struct {
 	pidfd, tty            *os.File
-	stdin, stdout, stderr int // FIFOs, never read or written; -1: none
+	stdin, stdout, stderr int                 // pipes, not read or written through these; -1: none
+	inputs                map[*Input]struct{} // what OpenStdin has given
 }
 
-func (c *Client) hold(id string, s Started, stdin bool) {
+// hold keeps duplicates of what Create or Take gave; stdin becomes its own. With
+// hasStdin a supervisor of an earlier version that gave none has it as a FIFO.
+func (c *Client) hold(id string, s Started, stdin *os.File, hasStdin bool) {
 	h := &held{stdin: -1, stdout: -1, stderr: -1}
 	h.pidfd = duplicate(s.PidFD)
 	dir := protocol.ContainerDir(c.o.ExecRoot, id)
@@ -31,11 +34,15 @@ func (c *Client) hold(id string, s Started, stdin bool) {
 		h.stdout = openFIFO(filepath.Join(dir, "stdout"), unix.O_RDONLY)
 		h.stderr = openFIFO(filepath.Join(dir, "stderr"), unix.O_RDONLY)
 	}
-	if stdin {
+	if stdin != nil {
+		h.stdin = duplicateFD(stdin)
+		stdin.Close()
+	} else if hasStdin {
 		h.stdin = openFIFO(filepath.Join(dir, "stdin"), unix.O_WRONLY)
 	}
 	c.mu.Lock()
 	old := c.held[id]
+	old.closeInputs()
 	c.held[id] = h
 	c.mu.Unlock()
 	old.close()
@@ -51,13 +58,13 @@ func (c *Client) holdAll(ctx context.Context) error {
 		if entry.State == protocol.StateExited {
 			continue
 		}
-		s, err := c.Take(ctx, entry.ID)
+		s, stdin, err := c.takeProcess(ctx, protocol.OpTake, protocol.Target{ID: entry.ID}, nil)
 		if errors.Is(err, execdriver.ErrNotRunning) || errors.Is(err, execdriver.ErrNotFound) {
 			continue // it has ended meanwhile
 		} else if err != nil {
 			return err
 		}
-		c.hold(entry.ID, s, entry.StdinOpen)
+		c.hold(entry.ID, s, stdin, entry.StdinOpen)
 		protocol.CloseAll([]*os.File{s.PidFD, s.TTY})
 	}
 	return nil
@@ -66,15 +73,20 @@ func (c *Client) holdAll(ctx context.Context) error {
 // giveBack hands to a new supervisor what it could not find itself.
 func (c *Client) giveBack(l *link) {
 	type gift struct {
-		id         string
-		pidfd, tty *os.File
+		id                string
+		pidfd, tty, stdin *os.File
 	}
 	var gifts []gift
 	c.mu.Lock()
 	for id, h := range c.held {
 		g := gift{id: id, pidfd: duplicate(h.pidfd), tty: duplicate(h.tty)}
+		if h.stdin >= 0 && l.hello.Version >= protocol.StdinComesAlong {
+			g.stdin = fileOf(h.stdin)
+		}
 		if g.pidfd != nil {
 			gifts = append(gifts, g)
+		} else {
+			protocol.CloseAll([]*os.File{g.tty, g.stdin})
 		}
 	}
 	c.mu.Unlock()
@@ -83,7 +95,10 @@ func (c *Client) giveBack(l *link) {
 		if g.tty != nil {
 			files = append(files, g.tty)
 		}
-		err := l.do(c.ending, protocol.OpGive, protocol.Give{ID: g.id, TTY: g.tty != nil}, files...)
+		if g.stdin != nil {
+			files = append(files, g.stdin)
+		}
+		err := l.do(c.ending, protocol.OpGive, protocol.Give{ID: g.id, TTY: g.tty != nil, Stdin: g.stdin != nil}, files...)
 		if err != nil && !errors.Is(err, execdriver.ErrNotFound) && !errors.Is(err, errLost) && c.ending.Err() == nil {
 			c.o.Log("supervisor: hand over container %s: %v", g.id, err)
 		}
@@ -94,6 +109,7 @@ func (c *Client) giveBack(l *link) {
 func (c *Client) release(id string) {
 	c.mu.Lock()
 	h := c.held[id]
+	h.closeInputs()
 	delete(c.held, id)
 	c.mu.Unlock()
 	h.close()
@@ -104,7 +120,19 @@ func (c *Client) releaseStdin(id string) {
 	defer c.mu.Unlock()
 	if h := c.held[id]; h != nil {
 		closeFD(&h.stdin)
+		h.closeInputs()
 	}
+}
+
+// closeInputs closes what OpenStdin has given. Client.mu is locked.
+func (h *held) closeInputs() {
+	if h == nil {
+		return
+	}
+	for in := range h.inputs {
+		in.File.Close()
+	}
+	h.inputs = nil
 }
 
 func (c *Client) releaseAll() {
@@ -148,14 +176,32 @@ func duplicate(f *os.File) *os.File {
 	if f == nil {
 		return nil
 	}
+	fd := duplicateFD(f)
+	if fd < 0 {
+		return nil
+	}
+	return os.NewFile(uintptr(fd), f.Name())
+}
+
+// duplicateFD gives -1 where there is no descriptor left.
+func duplicateFD(f *os.File) int {
 	raw, err := f.SyscallConn()
 	if err != nil {
-		return nil
+		return -1
 	}
 	dup := -1
 	_ = raw.Control(func(fd uintptr) { dup, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 3) })
-	if err != nil || dup < 0 {
+	if err != nil {
+		return -1
+	}
+	return dup
+}
+
+// fileOf makes a file of a duplicate of fd; nil where there is no descriptor left.
+func fileOf(fd int) *os.File {
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
 		return nil
 	}
-	return os.NewFile(uintptr(dup), f.Name())
+	return os.NewFile(uintptr(dup), "stdin")
 }

@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -118,7 +119,7 @@ func TestUpgradeInPlaceTouchesNothing(t *testing.T) {
 			assert.Equal(t, b.Hello().Pid, pid)
 			assert.Equal(t, b.Hello().Build, build)
 			assert.Equal(t, stampOf(t, pid, 3), build)
-			for _, f := range []*os.File{w, tty} {
+			for _, f := range []io.Writer{w, tty} {
 				_, err = fmt.Fprintf(f, "%d\n", i)
 				assert.NilError(t, err)
 			}

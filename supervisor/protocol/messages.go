@@ -9,8 +9,14 @@ import (
 
 // Version of the messages. A supervisor refuses a message with a newer one.
 //
-// 1 was the first; 2 brought upgrade, hold and take_exec.
-const Version = 2
+// 1 was the first; 2 brought upgrade, hold and take_exec; 3 made stdin a pipe
+// without a name, whose write end comes along.
+const Version = 3
+
+// StdinComesAlong is the version since which a container's stdin has no name, and
+// create, take and give carry a write end of it. To those who speak an earlier
+// one it is the FIFO "stdin" in the container's folder.
+const StdinComesAlong = 3
 
 // Oldest is the oldest version that is still spoken. A connection begins with
 // it: who is at the other end is not known yet.
@@ -20,7 +26,7 @@ const Oldest = 1
 // answer, and the descriptors that go along.
 const (
 	OpHello      = "hello"       // Hello → HelloReply
-	OpCreate     = "create"      // Create → Process + pidfd [+ pty master]
+	OpCreate     = "create"      // Create → Taken + pidfd [+ pty master] [+ stdin]
 	OpStart      = "start"       // Start
 	OpExpect     = "expect"      // a create is likely to come soon; not answered
 	OpSignal     = "signal"      // Signal
@@ -34,8 +40,8 @@ const (
 	OpUnwatch    = "unwatch"     // Watch
 	OpAck        = "ack"         // Ack
 	OpCloseStdin = "close_stdin" // Target
-	OpTake       = "take"        // Target → Process + pidfd [+ pty master]
-	OpGive       = "give"        // Give + pidfd [+ pty master]: for a supervisor that took over
+	OpTake       = "take"        // Target → Taken + pidfd [+ pty master] [+ stdin]
+	OpGive       = "give"        // Give + pidfd [+ pty master] [+ stdin]: for a supervisor that took over
 	OpShutdown   = "shutdown"    // the supervisor ends once it has no containers
 	OpExit       = "exit"        // pushed: Exit
 
@@ -149,6 +155,13 @@ type Process struct {
 	StartTime uint64
 }
 
+// Taken is a container's first process. Stdin says that the last descriptor is a
+// write end of its stdin.
+type Taken struct {
+	Process
+	Stdin bool `json:",omitempty"`
+}
+
 // Start releases the first process.
 type Start struct {
 	ID string
@@ -160,10 +173,12 @@ type Target struct{ ID string }
 
 // Give hands back to a new supervisor what only the daemon still has of a
 // container: the pidfd from its start, which can tell the exit code of a process
-// that is gone by now, and the master of its terminal.
+// that is gone by now, the master of its terminal, and a write end of its stdin.
 type Give struct {
 	ID  string
-	TTY bool // a second descriptor, the pty master, came along
+	TTY bool // the pty master came along, after the pidfd
+	// Stdin: a write end of stdin came along, as the last.
+	Stdin bool `json:",omitempty"`
 }
 
 // Signal goes to the first process, or with ExecID to that of an exec.
