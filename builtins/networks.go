@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path/filepath"
 
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
 	"github.com/jobengine/engine/engine"
@@ -78,16 +79,18 @@ func ownBridge(instance string) string {
 
 // noBridge says what is missing for the default network, and how to go on.
 func noBridge(err error) error {
-	why := "the kernel needs bridges, pairs of virtual interfaces, and nftables"
+	why := "the kernel needs bridges, pairs of virtual interfaces, and nftables; "
 	switch {
 	case errors.Is(err, networkdriver.ErrInUse), errors.Is(err, networkdriver.ErrNotFound), errors.Is(err, ipam.ErrNoPool):
-		why = "--bip gives it another address, --bridge another interface"
+		why = "--bip gives it another address, --bridge another interface; "
 	case errors.Is(err, fs.ErrPermission):
-		why = "the daemon needs the right to administer the network, CAP_NET_ADMIN"
+		why = "the daemon needs the right to administer the network, CAP_NET_ADMIN; "
 	case errors.Is(err, unix.EROFS):
-		why = "the daemon needs a /proc/sys that it may write to"
+		why = "the daemon needs a /proc/sys that it may write to; "
+	case errdefs.IsInvalidArgument(err):
+		why = ""
 	}
-	return fmt.Errorf("the default network can not be made: %w; %s; or start the daemon with --bridge none: containers that ask for no network then have none", err, why)
+	return fmt.Errorf("the default network can not be made: %w; %sor start the daemon with --bridge none: containers that ask for no network then have none", err, why)
 }
 
 // instance names what engines have on the host beside each other: the one with the usual exec

@@ -67,6 +67,9 @@ func (n *Networks) defaultIPv4(was *Network, taken []netip.Prefix) (subnet, erro
 	d := n.cfg.Default
 	s := subnet{Range: d.FixedRange}
 	has := addressOf(d.Bridge, d.FixedRange, false)
+	if _, err := netlink.LinkByName(d.Bridge); d.Given && errors.As(err, new(netlink.LinkNotFoundError)) {
+		return s, errs.Invalid("bridge %s does not exist: ip link add %s type bridge", d.Bridge, d.Bridge)
+	}
 	if d.Given && !has.IsValid() {
 		return s, errs.Invalid("bridge %s has no IPv4 address, which its containers need as their gateway: ip addr add ADDRESS/BITS dev %s", d.Bridge, d.Bridge)
 	}
