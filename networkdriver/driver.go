@@ -56,6 +56,20 @@ type Publisher interface {
 	Publish(ctx context.Context, networkID, endpointID string, ports []Port) error
 }
 
+// A Relayer can not translate all that comes to published ports: of the other family than
+// an endpoint's addresses, or from ::1. It sends that to the engine's relay.
+type Relayer interface {
+	// Relay says at which port of the host the relay listens, TCP and UDP; it comes before the ports that need it.
+	Relay(port uint16) error
+}
+
+// A Router may publish the ports of a network at the endpoints' own addresses, which
+// others route to, and take no ports of the host.
+type Router interface {
+	// Routes tells whether it does so for a family. Such a Port has no HostPort.
+	Routes(networkID string, v6 bool) bool
+}
+
 // A Settler needs a moment, when the sandbox is configured, until packets flow.
 type Settler interface {
 	// Settle waits for it, but not for long, and reports nothing: a packet that is lost is sent again.
@@ -157,7 +171,7 @@ type Route struct {
 type Port struct {
 	Proto         string     // tcp or udp
 	HostIP        netip.Addr // unspecified: every address of the host of this family
-	HostPort      uint16
+	HostPort      uint16     // 0: the endpoint's own address is opened (Router)
 	ContainerPort uint16
 	Count         uint16 // 1 or more
 }

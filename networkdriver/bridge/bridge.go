@@ -25,6 +25,9 @@ type Driver struct {
 	table *firewall.Table
 	other *foreign.Filters
 	links *netlink.Handle
+	// conntrack is a socket of its own: what it is asked may take long.
+	conntrack *netlink.Handle
+	relay     uint16 // where the engine's relay listens; 0: nowhere
 
 	mu       sync.Mutex
 	networks map[string]*network
@@ -52,12 +55,18 @@ func New(cfg networkdriver.Config) (networkdriver.Driver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rtnetlink: %w", err)
 	}
+	conntrack, err := netlink.NewHandle(unix.NETLINK_NETFILTER)
+	if err != nil {
+		links.Close()
+		return nil, fmt.Errorf("nfnetlink: %w", err)
+	}
 	table, err := firewall.New(cfg.Instance)
 	if err != nil {
 		links.Close()
+		conntrack.Close()
 		return nil, err
 	}
-	d := &Driver{cfg: cfg, table: table, links: links, networks: map[string]*network{}}
+	d := &Driver{cfg: cfg, table: table, links: links, conntrack: conntrack, networks: map[string]*network{}}
 	if d.other, err = foreign.New(foreign.Config{Own: cfg.Instance, Mark: firewall.Mark, Priority: firewall.ForwardPriority, Told: d.admitted}); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -81,6 +90,7 @@ func (d *Driver) healed(healed bool, err error) {
 // Close ends the driver's connections to the kernel.
 func (d *Driver) Close() error {
 	d.links.Close()
+	d.conntrack.Close()
 	var err error
 	if d.other != nil {
 		err = d.other.Close()
@@ -286,7 +296,7 @@ func gateway(subnets []networkdriver.Subnet) netip.Addr {
 func (nw *network) bridgeAddresses() map[netip.Prefix]bool {
 	want := map[netip.Prefix]bool{}
 	for _, s := range append(nw.IPv4[:len(nw.IPv4):len(nw.IPv4)], nw.IPv6...) {
-		if s.Gateway.IsValid() && !(nw.inhibitV4 && s.Gateway.Is4()) {
+		if s.Gateway.IsValid() && !(nw.inhibitV4 && s.Gateway.Is4()) && nw.mode(s.Gateway.Is6()) != modeIsolated {
 			want[netip.PrefixFrom(s.Gateway, s.Pool.Bits())] = true
 		}
 	}
@@ -336,10 +346,20 @@ func (nw *network) elements() []firewall.Element {
 	}
 	for _, s := range append(nw.IPv4[:len(nw.IPv4):len(nw.IPv4)], nw.IPv6...) {
 		list = append(list, firewall.Hairpin(nw.name, s.Pool))
-		if nw.masq || nw.Internal {
+		mode := nw.mode(s.Pool.Addr().Is6())
+		switch {
+		case nw.Internal:
+			list = append(list, firewall.Guarded(s.Pool))
+			continue
+		case mode == modeRouted:
+			list = append(list, firewall.OpenToPings(s.Pool))
+			continue
+		case mode == modeUnprotected:
+			list = append(list, firewall.OpenToAll(s.Pool))
+		case nw.masq: // else what comes back to its own addresses would be dropped
 			list = append(list, firewall.Guarded(s.Pool))
 		}
-		if nw.masq && !nw.Internal {
+		if nw.masq {
 			list = append(list, firewall.Masquerade(s.Pool))
 		}
 	}

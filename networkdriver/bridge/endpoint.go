@@ -133,46 +133,18 @@ func (d *Driver) Leave(_ context.Context, networkID, endpointID string, gone boo
 
 // DeleteEndpoint withdraws its ports and forgets it.
 func (d *Driver) DeleteEndpoint(_ context.Context, networkID, endpointID string) error {
-	nw, _, err := d.find(networkID, endpointID)
+	nw, ep, err := d.find(networkID, endpointID)
 	if err != nil {
 		return nil // it is absent
 	}
 	if err := d.table.Set(endpointID, nil); err != nil {
 		return err
 	}
+	d.withdrawn(ep)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(nw.endpoints, endpointID)
 	return nil
-}
-
-// Publish puts the ports of an endpoint into the firewall's maps.
-func (d *Driver) Publish(_ context.Context, networkID, endpointID string, ports []networkdriver.Port) error {
-	_, ep, err := d.find(networkID, endpointID)
-	if err != nil {
-		return err
-	}
-	if err := d.table.Set(endpointID, portElements(ep.Endpoint, ports)); err != nil {
-		return err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	ep.ports = ports
-	return nil
-}
-
-func portElements(e networkdriver.Endpoint, ports []networkdriver.Port) []firewall.Element {
-	var list []firewall.Element
-	for _, p := range ports {
-		to := e.Address.Addr()
-		if p.HostIP.Is6() {
-			to = e.AddressIPv6.Addr()
-		}
-		if to.IsValid() {
-			list = append(list, firewall.Published(p.Proto, p.HostIP, p.HostPort, to, p.ContainerPort, p.Count)...)
-		}
-	}
-	return list
 }
 
 // Restore takes over everything with one transaction of the firewall.
@@ -192,7 +164,7 @@ func (d *Driver) Restore(_ context.Context, networks []networkdriver.Restored) e
 		for _, e := range r.Endpoints {
 			ep := &endpoint{Endpoint: e.Endpoint, link: linkName(e.Endpoint.ID), ports: e.Ports}
 			nw.endpoints[ep.ID] = ep
-			if list := portElements(ep.Endpoint, ep.ports); len(list) > 0 {
+			if list := d.portElements(ep.Endpoint, ep.ports); len(list) > 0 {
 				owners[ep.ID] = list
 			}
 		}

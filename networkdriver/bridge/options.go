@@ -33,10 +33,29 @@ type settings struct {
 	given      bool // a bridge of the user's: it was there before, and stays
 	byDefault  bool
 	bindingIP4 netip.Addr
+	mode4      gatewayMode
+	mode6      gatewayMode
+}
+
+// A gatewayMode says how others reach a network by one family of addresses.
+type gatewayMode string
+
+const (
+	modeNAT         gatewayMode = "nat"             // by published ports of the host
+	modeUnprotected gatewayMode = "nat-unprotected" // and by routing to its addresses, all ports
+	modeRouted      gatewayMode = "routed"          // by routing to its addresses, published ports only
+	modeIsolated    gatewayMode = "isolated"        // not even the host does: the bridge has no address
+)
+
+func (s settings) mode(v6 bool) gatewayMode {
+	if v6 {
+		return s.mode6
+	}
+	return s.mode4
 }
 
 func parse(n networkdriver.Network) (settings, error) {
-	s := settings{name: "br-" + short(n.ID), icc: true, masq: true}
+	s := settings{name: "br-" + short(n.ID), icc: true, masq: true, mode4: modeNAT, mode6: modeNAT}
 	keys := make([]string, 0, len(n.Options))
 	for k := range n.Options {
 		keys = append(keys, k)
@@ -44,6 +63,16 @@ func parse(n networkdriver.Network) (settings, error) {
 	sort.Strings(keys)
 	for _, k := range keys {
 		v, err := n.Options[k], error(nil)
+		mode := func(into *gatewayMode) {
+			switch m := gatewayMode(v); {
+			case m == modeNAT, m == modeUnprotected, m == modeRouted, m == modeIsolated && n.Internal:
+				*into = m
+			case m == modeIsolated:
+				err = errs.Invalid("gateway mode 'isolated' can only be used for an internal network")
+			case m != "":
+				err = errs.Invalid("unknown gateway mode %s", v)
+			}
+		}
 		truth := func(into *bool) {
 			if v == "" {
 				*into = true
@@ -75,10 +104,13 @@ func parse(n networkdriver.Network) (settings, error) {
 			if s.bindingIP4, err = netip.ParseAddr(v); err != nil || !s.bindingIP4.Is4() {
 				err = errs.Invalid("failed to parse %s value: %s (not an IPv4 address)", k, v)
 			}
-		case optPrefix, ownPrefix + "gateway_mode_ipv4", ownPrefix + "gateway_mode_ipv6", ownPrefix + "trusted_host_interfaces":
-			if strings.Contains(k, "gateway_mode") && v != "nat" && v != "" || strings.HasSuffix(k, "trusted_host_interfaces") {
-				err = errs.Invalid("option %q=%q is not supported by this version of engine yet", k, v)
-			}
+		case ownPrefix + "gateway_mode_ipv4":
+			mode(&s.mode4)
+		case ownPrefix + "gateway_mode_ipv6":
+			mode(&s.mode6)
+		case optPrefix:
+		case ownPrefix + "trusted_host_interfaces":
+			err = errs.Invalid("option %q=%q is not supported by this version of engine yet", k, v)
 		default:
 			if strings.HasPrefix(k, ownPrefix) {
 				err = errs.Invalid("unknown option %q of a bridge network", k)

@@ -14,6 +14,9 @@
 //	set hairpin4, hairpin6 bridge . subnet: the way back to the same bridge is masqueraded
 //	map ports4, ports6     host address . protocol . port → address . port
 //	map ranges4, ranges6   the same for ranges of ports that keep their numbers
+//	map relayed4, relayed6 host address . protocol . port → port of the engine's relay
+//	set relays             protocol . port of the relay, which is not reached directly
+//	set open4, open6       address . protocol . port of what is reached by routing to it
 //
 // Packets that other programs' rules must let through carry a mark (Mark) when they leave
 // our forward chain.

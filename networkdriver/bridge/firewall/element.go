@@ -82,6 +82,48 @@ func Hairpin(bridge string, p netip.Prefix) Element {
 	return e
 }
 
+// Relayed sends count ports of the host, from hostPort on, to the engine's relay, a listener on the host.
+func Relayed(proto_ string, host netip.Addr, hostPort, count, relay uint16) Element {
+	from, until := host, host
+	if host.IsUnspecified() {
+		until = last(netip.PrefixFrom(host, 0))
+	}
+	return Element{
+		set: "relayed" + v(host), val: port(relay),
+		key: addr(from) + proto(proto_) + port(hostPort), end: addr(until) + proto(proto_) + port(hostPort+count-1),
+	}
+}
+
+// Relay keeps others than the host itself from reaching the relay but by published ports.
+func Relay(relay uint16) []Element {
+	return []Element{{set: "relays", key: proto("tcp") + port(relay)}, {set: "relays", key: proto("udp") + port(relay)}}
+}
+
+// Open lets in what is routed to count ports of an address, from first on.
+func Open(proto_ string, a netip.Addr, first, count uint16) Element {
+	return Element{set: "open" + v(a), key: addr(a) + proto(proto_) + port(first), end: addr(a) + proto(proto_) + port(first+count-1)}
+}
+
+// OpenToAll lets in everything that is routed to a subnet.
+func OpenToAll(p netip.Prefix) Element {
+	return Element{
+		set: "open" + v(p.Addr()),
+		key: addr(p.Masked().Addr()) + pad([]byte{0}) + port(0), end: addr(last(p)) + pad([]byte{255}) + port(65535),
+	}
+}
+
+// OpenToPings lets pings and their like in that are routed to a subnet.
+func OpenToPings(p netip.Prefix) Element {
+	n := byte(unix.IPPROTO_ICMP)
+	if p.Addr().Is6() {
+		n = unix.IPPROTO_ICMPV6
+	}
+	return Element{
+		set: "open" + v(p.Addr()),
+		key: addr(p.Masked().Addr()) + pad([]byte{n}) + port(0), end: addr(last(p)) + pad([]byte{n}) + port(65535),
+	}
+}
+
 // Published sends count ports of the host, from hostPort on, to those of an endpoint.
 // An unspecified host address stands for all of its family.
 func Published(proto_ string, host netip.Addr, hostPort uint16, to netip.Addr, toPort, count uint16) []Element {

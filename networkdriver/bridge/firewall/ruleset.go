@@ -1,6 +1,8 @@
 package firewall
 
 import (
+	"slices"
+
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
@@ -45,7 +47,12 @@ func (t *Table) sets() []*nftables.Set {
 			KeyType: inetPort(f.addr), DataType: nftables.MustConcatSetType(f.addr, nftables.TypeInetService)})
 		add(nftables.Set{Name: "ranges" + f.v, IsMap: true, Interval: true, Concatenation: true,
 			KeyType: inetPort(f.addr), DataType: f.addr})
+		add(nftables.Set{Name: "relayed" + f.v, IsMap: true, Interval: true, Concatenation: true,
+			KeyType: inetPort(f.addr), DataType: nftables.TypeInetService})
+		add(nftables.Set{Name: "open" + f.v, Interval: true, Concatenation: true, KeyType: inetPort(f.addr)})
 	}
+	add(nftables.Set{Name: "relays", Concatenation: true,
+		KeyType: nftables.MustConcatSetType(nftables.TypeInetProto, nftables.TypeInetService)})
 	return sets
 }
 
@@ -140,9 +147,20 @@ func chains() []chain {
 	}
 	masquerade := []expr.Any{&expr.Masq{}}
 
+	toPort := func(reg uint32) expr.Any {
+		return &expr.Payload{DestRegister: reg, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2}
+	}
 	raw := chain{name: "raw", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookPrerouting, prio: -300}
 	ports := chain{name: "ports"}
 	post := chain{name: "postrouting", kind: nftables.ChainTypeNAT, hook: nftables.ChainHookPostrouting, prio: 100}
+	open := [][]expr.Any{}
+	raw.rules = append(raw.rules, rule([]expr.Any{
+		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg16},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg16, Data: []byte(ifname("lo"))},
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg32},
+		toPort(reg32 + 1),
+		&expr.Lookup{SourceRegister: reg32, SetName: "relays"},
+	}, local, drop))
 	for _, f := range families {
 		if f.v == "4" {
 			// route_localnet is on for our bridges: nothing from them may use it.
@@ -154,8 +172,11 @@ func chains() []chain {
 		key := []expr.Any{
 			f.load(f.daddr, reg32),
 			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg32 + words},
-			&expr.Payload{DestRegister: reg32 + words + 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+			toPort(reg32 + words + 1),
 		}
+		open = append(open, rule(to("bridges"), f.is(), key, []expr.Any{
+			&expr.Lookup{SourceRegister: reg32, SetName: "open" + f.v},
+		}, jump(expr.VerdictGoto, "pass")))
 		nat := func(set string, withPort bool) []expr.Any {
 			n := &expr.NAT{Type: expr.NATTypeDestNAT, Family: uint32(f.nfproto), RegAddrMin: reg16}
 			if withPort {
@@ -165,7 +186,10 @@ func chains() []chain {
 				&expr.Lookup{SourceRegister: reg32, SetName: set + f.v, DestRegister: reg16, IsDestRegSet: true}, n,
 			})
 		}
-		ports.rules = append(ports.rules, nat("ranges", false), nat("ports", true))
+		ports.rules = append(ports.rules, rule(f.is(), key, []expr.Any{
+			&expr.Lookup{SourceRegister: reg32, SetName: "relayed" + f.v, DestRegister: reg16, IsDestRegSet: true},
+			&expr.Redir{RegisterProtoMin: reg16},
+		}), nat("ranges", false), nat("ports", true))
 
 		post.rules = append(post.rules,
 			rule(to("bridges"), ct(expr.CtKeySTATUS, statusDNAT), f.isLoopback(f.saddr), masquerade),
@@ -193,7 +217,7 @@ func chains() []chain {
 		}, accept)}},
 		// Ahead of other programs' filters, which see the mark.
 		{name: "forward", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookForward, prio: ForwardPriority,
-			rules: [][]expr.Any{
+			rules: slices.Concat([][]expr.Any{
 				rule(notFrom("bridges"), notTo("bridges"), accept),
 				// Within a bridge, where the kernel filters that too: the bridge decides.
 				rule([]expr.Any{
@@ -205,8 +229,9 @@ func chains() []chain {
 				rule(from("internal"), drop),
 				rule(ct(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), jump(expr.VerdictGoto, "pass")),
 				rule(to("bridges"), ct(expr.CtKeySTATUS, statusDNAT), jump(expr.VerdictGoto, "pass")),
+			}, open, [][]expr.Any{
 				rule(to("bridges"), drop),
 				rule(jump(expr.VerdictGoto, "pass")),
-			}},
+			})},
 	}
 }

@@ -20,6 +20,7 @@ type Table struct {
 	conn   *nftables.Conn
 	byName map[string]*nftables.Set
 	owners map[string][]Element
+	always []Element // as long as there are owners
 	made   bool
 
 	watched *netlink.Conn // nil without Watch
@@ -82,6 +83,25 @@ func (t *Table) Set(owner string, elements []Element) error {
 	}
 	if err != nil {
 		t.own(owner, before)
+	}
+	return err
+}
+
+// Always sets what is in the table whenever it is there. After an error it is as before.
+func (t *Table) Always(elements []Element) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return net.ErrClosed
+	}
+	before := t.always
+	t.always = elements
+	if !t.made {
+		return nil
+	}
+	err := t.change(before, elements)
+	if err != nil {
+		t.always = before
 	}
 	return err
 }
@@ -205,6 +225,7 @@ func (t *Table) rebuild() error {
 	for _, elements := range t.owners {
 		all = append(all, elements...)
 	}
+	all = append(all, t.always...)
 	if err := t.queue(all, t.conn.SetAddElements); err != nil {
 		return err
 	}
