@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/moby/moby/api/types/network"
@@ -40,6 +41,14 @@ func (n *Networks) Boot(ctx context.Context) error {
 		if d == nil {
 			n.cfg.Log.Errorf("%d networks have the driver %q, which is not there: containers on them will not start", len(list), name)
 			continue
+		}
+		for _, nw := range list {
+			if slices.ContainsFunc(nw.Endpoints, func(e networkdriver.RestoredEndpoint) bool { return len(e.Ports) > 0 }) {
+				if err := n.openRelay(d); err != nil {
+					n.cfg.Log.Errorf("the relay of published ports: %v", err)
+				}
+				break
+			}
 		}
 		if err := restore(ctx, d, list); err != nil {
 			n.cfg.Log.Errorf("networks of driver %s: %v", name, err)
@@ -177,7 +186,7 @@ func (n *Networks) adopt(box *Box) {
 
 // Close ends the drivers. Networks in use stay as they are.
 func (n *Networks) Close() error {
-	var failed []error
+	failed := []error{n.relay.Close()}
 	for _, d := range n.cfg.Drivers {
 		if c, ok := d.(networkdriver.Closer); ok {
 			failed = append(failed, c.Close())

@@ -381,6 +381,13 @@ func (n *Networks) removeEndpoint(ctx context.Context, ep *Endpoint, gone, tell 
 	driver := n.cfg.Drivers[ep.network.Driver]
 	err := errors.Join(driver.Leave(ctx, ep.Network, ep.ID, gone), driver.DeleteEndpoint(ctx, ep.Network, ep.ID))
 	n.leave(ep)
+	if ep.Publishes {
+		for _, p := range []netip.Prefix{ep.IPv4, ep.IPv6} {
+			if p.IsValid() {
+				n.relay.Forget(p.Addr())
+			}
+		}
+	}
 	if tell {
 		n.event(events.ActionDisconnect, ep.network, map[string]string{"container": ep.box.Container})
 	}

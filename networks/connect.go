@@ -95,7 +95,7 @@ func (n *Networks) disconnect(ctx context.Context, box *Box, ep *Endpoint) error
 	}
 	err := n.route(box)
 	if ep.Publishes {
-		if next, _ := box.gateways(); next != nil {
+		if next := box.publisher(); next != nil {
 			n.mu.Lock()
 			next.Publishes = true
 			n.mu.Unlock()

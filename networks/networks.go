@@ -14,6 +14,7 @@ import (
 	"github.com/jobengine/engine/internal/durable"
 	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/networkdriver"
+	"github.com/jobengine/engine/networks/forward"
 	"github.com/jobengine/engine/networks/ipam"
 	"github.com/jobengine/engine/networks/ports"
 )
@@ -49,6 +50,10 @@ type Default struct {
 type Networks struct {
 	cfg   Config
 	ports *ports.Table
+	relay *forward.Relay
+
+	relaying sync.Mutex
+	relayed  map[networkdriver.Driver]bool // who knows where the relay listens
 
 	mu    sync.Mutex // never held across a driver or the disk
 	byID  map[string]*Network
@@ -66,7 +71,8 @@ func New(cfg Config) (*Networks, error) {
 	if !cfg.BindIP.IsValid() {
 		cfg.BindIP = netip.IPv4Unspecified()
 	}
-	n := &Networks{cfg: cfg, ports: ports.NewTable(), byID: map[string]*Network{}, boxes: map[string]*Box{}}
+	n := &Networks{cfg: cfg, ports: ports.NewTable(), byID: map[string]*Network{}, boxes: map[string]*Box{}, relayed: map[networkdriver.Driver]bool{}}
+	n.relay = forward.New(n.relayTo)
 	return n, n.load()
 }
 

@@ -129,12 +129,12 @@ func (p place) serve(network, address, word string) (stop func()) {
 // ask gives the answer to one question.
 func (p place) ask(network, address string) (answer string, err error) {
 	err = p.do(func() error {
-		c, err := (&net.Dialer{Timeout: 2 * time.Second}).Dial(network, address)
+		c, err := (&net.Dialer{Timeout: time.Second}).Dial(network, address)
 		if err != nil {
 			return err
 		}
 		defer c.Close()
-		c.SetDeadline(time.Now().Add(2 * time.Second))
+		c.SetDeadline(time.Now().Add(time.Second))
 		if strings.HasPrefix(network, "udp") {
 			if _, err := c.Write([]byte("who am I?")); err != nil {
 				return err

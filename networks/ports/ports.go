@@ -21,13 +21,14 @@ type Want struct {
 	HostIP        netip.Addr
 	First, Last   uint16 // any of these ports of the host; 0 and 0: any ephemeral one
 	ContainerPort uint16
+	Routed        bool // the container's own address is opened, and no port of the host is needed
 }
 
 // Given is a port that it got.
 type Given struct {
 	Proto         string
 	HostIP        netip.Addr
-	HostPort      uint16
+	HostPort      uint16 // 0: Routed
 	ContainerPort uint16
 }
 
@@ -86,9 +87,14 @@ func (t *Table) Reserve(owner string, wanted []Want) ([]Given, error) {
 	defer t.mu.Unlock()
 	given := make([]Given, 0, len(wanted))
 	for i := 0; i < len(wanted); {
+		if w := wanted[i]; w.Routed {
+			given = append(given, Given{w.Proto, w.HostIP, 0, w.ContainerPort})
+			i++
+			continue
+		}
 		// Bindings of the same port of the container to several addresses want the same number.
 		n := 1
-		for i+n < len(wanted) && wanted[i+n].same(wanted[i]) && wanted[i+n].HostIP != wanted[i].HostIP {
+		for i+n < len(wanted) && !wanted[i+n].Routed && wanted[i+n].same(wanted[i]) && wanted[i+n].HostIP != wanted[i].HostIP {
 			n++
 		}
 		port, err := t.choose(wanted[i:i+n], busy)
@@ -174,11 +180,26 @@ func clash(a, b netip.Addr) bool {
 	return a == b || a.IsUnspecified() || b.IsUnspecified()
 }
 
+// Owner gives who has what comes to a port at an address; "" if nobody has.
+func (t *Table) Owner(proto string, at netip.AddrPort) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, h := range t.taken[key{proto, at.Port()}] {
+		if h.addr == at.Addr() || h.addr.IsUnspecified() && h.addr.Is4() == at.Addr().Is4() {
+			return h.owner
+		}
+	}
+	return ""
+}
+
 // Take notes ports that an endpoint has since before the engine was started.
 func (t *Table) Take(owner string, given []Given) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, g := range given {
+		if g.HostPort == 0 {
+			continue
+		}
 		k := key{g.Proto, g.HostPort}
 		t.taken[k] = append(t.taken[k], holder{g.HostIP, owner})
 	}

@@ -23,7 +23,7 @@ func quiet() *Table {
 }
 
 func one(ip netip.Addr, first, last uint16) []Want {
-	return []Want{{"tcp", ip, first, last, 80}}
+	return []Want{{Proto: "tcp", HostIP: ip, First: first, Last: last, ContainerPort: 80}}
 }
 
 func TestAPortIsGivenOnceForAnAddress(t *testing.T) {
@@ -34,7 +34,7 @@ func TestAPortIsGivenOnceForAnAddress(t *testing.T) {
 	assert.Error(t, err, "Bind for 127.0.0.1:8080 failed: port is already allocated")
 	_, err = table.Reserve("b", one(any6, 8080, 8080))
 	assert.NilError(t, err)
-	_, err = table.Reserve("b", []Want{{"udp", any4, 8080, 8080, 80}})
+	_, err = table.Reserve("b", []Want{{Proto: "udp", HostIP: any4, First: 8080, Last: 8080, ContainerPort: 80}})
 	assert.NilError(t, err)
 	table.Free("a", got)
 	_, err = table.Reserve("c", one(local, 8080, 8080))
@@ -90,7 +90,7 @@ func TestWhatListensOnTheHostIsSeen(t *testing.T) {
 	table := NewTable()
 	_, err = table.Reserve("a", one(any4, tcp, tcp))
 	assert.Error(t, err, fmt.Sprintf("failed to bind host port 0.0.0.0:%d/tcp: address already in use", tcp))
-	_, err = table.Reserve("a", []Want{{"udp", local, udp, udp, 53}})
+	_, err = table.Reserve("a", []Want{{Proto: "udp", HostIP: local, First: udp, Last: udp, ContainerPort: 53}})
 	assert.Error(t, err, fmt.Sprintf("failed to bind host port 127.0.0.1:%d/udp: address already in use", udp))
 	_, err = table.Reserve("a", one(netip.MustParseAddr("127.0.0.2"), tcp, tcp))
 	assert.NilError(t, err)
@@ -100,7 +100,7 @@ func TestTenThousandPorts(t *testing.T) {
 	table := quiet()
 	var wanted []Want
 	for p := uint16(20000); p < 30000; p++ {
-		wanted = append(wanted, Want{"tcp", any4, p, p, p})
+		wanted = append(wanted, Want{Proto: "tcp", HostIP: any4, First: p, Last: p, ContainerPort: p})
 	}
 	got, err := table.Reserve("a", wanted)
 	assert.NilError(t, err)

@@ -89,7 +89,7 @@ func Relayed(proto_ string, host netip.Addr, hostPort, count, relay uint16) Elem
 		until = last(netip.PrefixFrom(host, 0))
 	}
 	return Element{
-		set: "relayed" + v(host), val: port(relay),
+		set: "relayed" + v(host), val: port(relay)[:2], // alone it is not filled up
 		key: addr(from) + proto(proto_) + port(hostPort), end: addr(until) + proto(proto_) + port(hostPort+count-1),
 	}
 }
