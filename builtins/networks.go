@@ -22,6 +22,23 @@ import (
 // openNetworks opens all network drivers and makes the networks. It comes before the containers,
 // which are connected to them when they start.
 func (set *Set) openNetworks(ctx context.Context, eng *engine.Engine, cfg Config, id identity, bus *events.Events) (*networks.Networks, error) {
+	nets, err := set.newNetworks(cfg, id, bus)
+	if err != nil {
+		return nil, err
+	}
+	eng.OnShutdown("networks", func(context.Context) error { return nets.Close() })
+	err = nets.Boot(ctx)
+	if errors.Is(err, networks.ErrNoDefault) {
+		return nil, noBridge(err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("networks: %w", err)
+	}
+	return nets, nil
+}
+
+// newNetworks opens the drivers and reads the records of networks; nothing is made yet.
+func (set *Set) newNetworks(cfg Config, id identity, bus *events.Events) (*networks.Networks, error) {
 	c := cfg.Network
 	dc := networkdriver.Config{Instance: instance(cfg.ExecRoot), IPForward: c.Forward, Log: cfg.Log}
 	if c.Bridge == "" {
@@ -52,14 +69,6 @@ func (set *Set) openNetworks(ctx context.Context, eng *engine.Engine, cfg Config
 		},
 		Events: bus, Log: cfg.Log,
 	})
-	if err != nil {
-		return nil, fmt.Errorf("networks: %w", err)
-	}
-	eng.OnShutdown("networks", func(context.Context) error { return nets.Close() })
-	err = nets.Boot(ctx)
-	if errors.Is(err, networks.ErrNoDefault) {
-		return nil, noBridge(err)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("networks: %w", err)
 	}

@@ -25,6 +25,7 @@ const (
 type Config struct {
 	ConfigFile string
 	Validate   bool
+	CleanUp    bool
 
 	DataRoot string
 	ExecRoot string
@@ -92,6 +93,7 @@ func flagSet(cfg *Config) *pflag.FlagSet {
 
 	f.StringVar(&cfg.ConfigFile, "config-file", defaultConfigFile, "Daemon configuration file")
 	f.BoolVar(&cfg.Validate, "validate", false, "Validate the configuration and exit")
+	f.BoolVar(&cfg.CleanUp, "cleanup", false, "Remove from the host what a daemon that is not running left there: interfaces, firewall rules, mounts, cgroups; keep containers and images, and exit")
 
 	f.StringVarP(&cfg.DataRoot, "data-root", "g", defaultDataRoot, "Root directory of persistent state")
 	f.StringVar(&cfg.DataRoot, "graph", defaultDataRoot, "Root directory of persistent state")

@@ -46,7 +46,11 @@ func Main(set *builtins.Set, args []string) int {
 		return 0
 	}
 	log, err := newLog(cfg)
-	if err == nil {
+	switch {
+	case err != nil:
+	case cfg.CleanUp:
+		err = cleanUp(set, cfg, log)
+	default:
 		err = run(set, cfg, log)
 	}
 	if err != nil {

@@ -311,9 +311,10 @@ func (nw *network) sysctls(forward bool) [][3]string {
 		disabled = "0"
 	}
 	const noIPv6 = "the kernel may be without IPv6"
-	list := [][3]string{
-		{v6 + "disable_ipv6", disabled, noIPv6},
-		{v6 + "accept_ra", "0", noIPv6}, // what containers announce is not for the host
+	var list [][3]string
+	if !nw.given { // else the host may have IPv6 there, and a router
+		list = append(list, [3]string{v6 + "disable_ipv6", disabled, noIPv6},
+			[3]string{v6 + "accept_ra", "0", noIPv6}) // what containers announce is not for the host
 	}
 	if !nw.Internal && nw.EnableIPv4 {
 		list = append(list, [3]string{v4 + "route_localnet", "1"})

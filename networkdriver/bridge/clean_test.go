@@ -88,3 +88,16 @@ func TestCleanRemovesWhatIsOursAndNothingElse(t *testing.T) {
 	assert.NilError(t, other.DeleteNetwork(t.Context(), described("6", "").ID))
 	assert.Equal(t, sh(t, state), before)
 }
+
+func TestRulesOfALastNetworkAreRemovedByTheNextProcess(t *testing.T) {
+	onOwnHost(t)
+	sh(t, "iptables-nft -P FORWARD DROP")
+	before := sh(t, "nft list ruleset")
+	d := open(t, "engine-test")
+	nw := described("1", "")
+	assert.NilError(t, d.CreateNetwork(t.Context(), nw))
+	assert.NilError(t, d.(networkdriver.Closer).Close())
+	sh(t, "ip link del br-111111111111")
+	assert.NilError(t, open(t, "engine-test").(networkdriver.Restorer).Restore(t.Context(), nil))
+	assert.Equal(t, sh(t, "nft list ruleset"), before)
+}

@@ -180,6 +180,9 @@ func (d *Driver) Restore(_ context.Context, networks []networkdriver.Restored) e
 		if err := d.table.Replace(owners); err != nil {
 			failed = append(failed, err)
 		}
+	} else {
+		// The last network may have gone, and its engine been killed before the rules had.
+		failed = append(failed, d.other.Clean(), d.table.DeleteStale())
 	}
 	d.admit()
 	return errors.Join(failed...)

@@ -137,6 +137,19 @@ func (t *Table) Delete() error {
 	return t.delete()
 }
 
+// DeleteStale removes the kernel's table if it is there, and has not been made by this process.
+func (t *Table) DeleteStale() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed || t.made {
+		return nil
+	}
+	if have, err := t.conn.ListTableOfFamily(t.nft.Name, t.nft.Family); err != nil || have == nil {
+		return nil // it is not there, or there is no nftables
+	}
+	return t.delete()
+}
+
 func (t *Table) delete() error {
 	t.conn.AddTable(t.nft) // deleting one that is absent would be an error
 	t.conn.DelTable(t.nft)
