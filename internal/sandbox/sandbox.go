@@ -42,6 +42,11 @@ func Do(path string, f func() error) error {
 		return fmt.Errorf("network namespace %s: %w", path, err)
 	}
 	defer unix.Close(ns)
+	return DoFD(ns, f)
+}
+
+// DoFD is Do for a namespace that is open.
+func DoFD(ns int, f func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
@@ -54,7 +59,7 @@ func Do(path string, f func() error) error {
 		defer unix.Close(own)
 		if err := unix.Setns(ns, unix.CLONE_NEWNET); err != nil {
 			runtime.UnlockOSThread()
-			done <- fmt.Errorf("enter network namespace %s: %w", path, err)
+			done <- fmt.Errorf("enter network namespace: %w", err)
 			return
 		}
 		err = f()
