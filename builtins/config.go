@@ -6,6 +6,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/jobengine/engine/containers"
 	"github.com/jobengine/engine/networks/ipam"
 )
 
@@ -58,7 +59,12 @@ type NetworkConfig struct {
 	Forward      bool
 	BindIP       netip.Addr
 	AddressPools []AddressPool
+	DNS          DNS
+	HostGateway  []netip.Addr // nil: the default bridge's
 }
+
+// DNS is how containers resolve names that say nothing themselves.
+type DNS = containers.DNS
 
 // AddressPool is a range of addresses that is divided into subnets of networks.
 type AddressPool = ipam.Pool

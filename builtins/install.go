@@ -106,8 +106,8 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 		Images: imageSource{img}, Networks: containerNetworks{nets}, Runtime: newRuntime(sup), Events: containerEvents{bus, img}, Logs: set.Logs.items,
 		ExecDriver: cfg.DefaultRuntime, StockDriver: cfg.ExecDriver, ExecDrivers: cfg.runtimes(set), DefaultLog: cfg.LogDriver, DefaultLogOpts: cfg.LogOpts,
 		CgroupDriver: cfg.CgroupDriver, CgroupParent: cfg.CgroupParent, PidsBound: pids, Ulimits: cfg.Limits.Ulimits, StopTimeout: int(cfg.DefaultStopTimeout.Seconds()),
-		ShmSizeBytes: cfg.DefaultShmSizeBytes,
-		Defaults:     defaults, InitPath: cfg.initFinder(), EnsureAppArmor: ensureProfile,
+		ShmSizeBytes: cfg.DefaultShmSizeBytes, DNS: cfg.Network.DNS,
+		Defaults: defaults, InitPath: cfg.initFinder(), EnsureAppArmor: ensureProfile,
 		Seccomp: hostinfo.SeccompBuilt, Log: cfg.Log,
 	})
 	if err != nil {

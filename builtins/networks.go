@@ -63,6 +63,7 @@ func (set *Set) newNetworks(cfg Config, id identity, bus *events.Events) (*netwo
 	nets, err := networks.New(networks.Config{
 		Dir: filepath.Join(cfg.DataRoot, "networks"), RunDir: filepath.Join(cfg.ExecRoot, "networks"),
 		EngineID: id.ID, Created: id.Created, Drivers: drivers, Pools: c.AddressPools, BindIP: c.BindIP,
+		Servers: c.DNS.Servers, Resolvers: c.DNS.File, HostGateway: c.HostGateway,
 		Default: networks.Default{
 			Bridge: c.Bridge, Given: c.GivenBridge, Address: c.Address, FixedRange: c.FixedRange, FixedIPv6: c.FixedIPv6, EnableIPv6: c.IPv6,
 			MTU: c.MTU, ICC: c.ICC, Masq: c.Masq,

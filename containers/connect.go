@@ -143,5 +143,17 @@ func (c *Containers) setNetworks(ct *Container, change func(map[string]*network.
 	if err := c.save(ct); err != nil {
 		return err
 	}
-	return c.refreshHosts(ct.Snapshot())
+	return c.refreshEtc(ct.Snapshot())
+}
+
+// refreshEtc brings the files up to date that say where a container is; before its first start there are none.
+func (c *Containers) refreshEtc(s *Snapshot) error {
+	if err := c.refreshHosts(s); err != nil || !s.State.Running {
+		return err // the others follow at the start
+	}
+	if err := c.refreshResolvConf(s); err != nil {
+		return err
+	}
+	c.tellLinked(s.ID)
+	return nil
 }

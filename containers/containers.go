@@ -44,6 +44,7 @@ type Config struct {
 	CgroupDriver   string            // who makes cgroups, of package cgroupnames; "" is cgroupfs
 	CgroupParent   string            // "" is that package's default
 	Ulimits        []*units.Ulimit   // of containers that do not name them
+	DNS            DNS               // of containers that do not say otherwise
 	PidsBound      int64             // processes of a container with a cgroup parent of its own and no limit; 0 is any number
 	StopTimeout    int               // seconds; 0 is 10, below 0 is for ever
 	ShmSizeBytes   int64             // of /dev/shm; 0 is 64 MiB
@@ -105,6 +106,9 @@ func New(cfg Config) (*Containers, error) {
 	}
 	if cfg.StopTimeout == 0 {
 		cfg.StopTimeout = 10
+	}
+	if cfg.DNS.File == "" {
+		cfg.DNS.File = "/etc/resolv.conf"
 	}
 	if cfg.FS == nil {
 		cfg.FS = durable.OS

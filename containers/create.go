@@ -115,6 +115,9 @@ func (c *Containers) plan(ctx context.Context, in jobs.CreateIn) (_ *Snapshot, _
 	if err := c.settleJoins(&hc); err != nil {
 		return nil, Image{}, nil, err
 	}
+	if err := c.settleLinks(&hc, networks); err != nil {
+		return nil, Image{}, nil, err
+	}
 	c.rules.FillDefaults(&cfg, &hc, id)
 	s := &Snapshot{
 		ID: id, Created: time.Now().UTC(), ImageID: img.ID, Path: path, Args: args,

@@ -1,31 +1,26 @@
 package containers
 
 import (
-	"bytes"
-	"fmt"
 	"io"
-	"net/netip"
 	"os"
-	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/jobengine/engine/containers/request"
 	"github.com/jobengine/engine/containers/spec"
 	"github.com/jobengine/engine/graphdriver"
 )
 
 // The files of a container's /etc that the engine writes. They lie in the
-// container's folder and are bound into it; one that is there already is left
-// alone, so that a user's edits outlive a restart.
+// container's folder and are bound into it. What a user has changed in them
+// outlives a restart.
 var etcFiles = [...]struct {
 	name, target string
-	content      func(*Containers, *Snapshot) []byte
+	content      func(*Containers, *Snapshot) ([]byte, error)
+	refresh      func(*Containers, *Snapshot) error // of what is there; nil: it stays as it is
 }{
-	{"resolv.conf", "/etc/resolv.conf", (*Containers).resolvConf},
-	{"hostname", "/etc/hostname", (*Containers).hostname},
-	{"hosts", "/etc/hosts", (*Containers).hosts},
+	{"resolv.conf", "/etc/resolv.conf", (*Containers).newResolvConf, (*Containers).refreshResolvConf},
+	{"hostname", "/etc/hostname", (*Containers).hostname, nil},
+	{"hosts", "/etc/hosts", (*Containers).hosts, (*Containers).refreshHosts},
 }
 
 // etcFilesDone is what came of writeEtc.
@@ -60,8 +55,8 @@ func (c *Containers) writeEtc(s *Snapshot, ids graphdriver.IDMap) ([]spec.Bind, 
 			if err := giveTo(path, uid, gid); err != nil {
 				return nil, err
 			}
-			if f.name == "hosts" {
-				if err := c.refreshHosts(s); err != nil {
+			if f.refresh != nil {
+				if err := f.refresh(c, s); err != nil {
 					return nil, err
 				}
 			}
@@ -70,7 +65,10 @@ func (c *Containers) writeEtc(s *Snapshot, ids graphdriver.IDMap) ([]spec.Bind, 
 		if err != nil {
 			return nil, err
 		}
-		_, err = file.Write(f.content(c, s))
+		text, err := f.content(c, s)
+		if err == nil {
+			_, err = file.Write(text)
+		}
 		if err == nil && (uid != 0 || gid != 0) {
 			err = file.Chown(uid, gid)
 		}
@@ -106,128 +104,8 @@ func mounted(s *Snapshot, target string) bool {
 	return false
 }
 
-func (c *Containers) hostname(s *Snapshot) []byte { return []byte(s.Config.Hostname + "\n") }
-
-// hosts is the host's own with its network, else what a container needs to find itself.
-func (c *Containers) hosts(s *Snapshot) []byte {
-	var b bytes.Buffer
-	if s.HostConfig.NetworkMode.IsHost() {
-		b.Write(hostFile("/etc/hosts"))
-	} else {
-		b.WriteString("127.0.0.1\tlocalhost\n" +
-			"::1\tlocalhost ip6-localhost ip6-loopback\n" +
-			"fe00::0\tip6-localnet\n" +
-			"ff00::0\tip6-mcastprefix\n" +
-			"ff02::1\tip6-allnodes\n" +
-			"ff02::2\tip6-allrouters\n")
-	}
-	for _, h := range s.HostConfig.ExtraHosts {
-		if name, addr, ok := request.CutExtraHost(h); ok {
-			fmt.Fprintf(&b, "%s\t%s\n", addr, name)
-		}
-	}
-	b.WriteString(strings.Join(c.ownHosts(s), ""))
-	return b.Bytes()
-}
-
-// ownHosts are the lines by which a container finds itself.
-func (c *Containers) ownHosts(s *Snapshot) []string {
-	var lines []string
-	for _, a := range c.addresses(s) {
-		lines = append(lines, a.String()+"\t"+strings.Join(hostNames(s), " ")+"\n")
-	}
-	return lines
-}
-
-func hostNames(s *Snapshot) []string {
-	if s.Config.Domainname != "" {
-		return []string{s.Config.Hostname + "." + s.Config.Domainname, s.Config.Hostname}
-	}
-	return []string{s.Config.Hostname}
-}
-
-// refreshHosts puts the lines of now in the place of those of an earlier run; what the user
-// wrote stays. The file is changed in place, since it is mounted.
-func (c *Containers) refreshHosts(s *Snapshot) error {
-	path := c.path(s.ID, "hosts")
-	old, err := os.ReadFile(path)
-	if os.IsNotExist(err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	var b bytes.Buffer
-	for line := range strings.Lines(string(old)) {
-		if words := strings.Fields(line); len(words) < 2 || !slices.Equal(words[1:], hostNames(s)) || isLoopback(words[0]) {
-			b.WriteString(line)
-		}
-	}
-	b.WriteString(strings.Join(c.ownHosts(s), ""))
-	if bytes.Equal(b.Bytes(), old) {
-		return nil
-	}
-	return os.WriteFile(path, b.Bytes(), 0o644)
-}
-
-func isLoopback(text string) bool {
-	a, err := netip.ParseAddr(text)
-	return err != nil || a.IsLoopback()
-}
-
-// resolvConf is the host's, with what the user says in place of it.
-func (c *Containers) resolvConf(s *Snapshot) []byte {
-	hc := s.HostConfig
-	host := hostFile("/etc/resolv.conf")
-	ownStack := len(c.addresses(s)) > 0
-	if len(hc.DNS) == 0 && len(hc.DNSSearch) == 0 && len(hc.DNSOptions) == 0 && !ownStack {
-		return host
-	}
-	var servers, search, options []string
-	for _, line := range strings.Split(string(host), "\n") {
-		switch words := strings.Fields(line); {
-		case len(words) < 2:
-		case words[0] == "nameserver":
-			servers = append(servers, words[1])
-		case words[0] == "search" || words[0] == "domain":
-			search = words[1:]
-		case words[0] == "options":
-			options = append(options, words[1:]...)
-		}
-	}
-	if ownStack {
-		// The host's loopback is not the container's.
-		servers = slices.DeleteFunc(servers, isLoopback)
-		if len(servers) == 0 {
-			servers = []string{"8.8.8.8", "8.8.4.4"} // docker's choice
-		}
-	}
-	if len(hc.DNS) > 0 {
-		servers = nil
-		for _, a := range hc.DNS {
-			servers = append(servers, netip.Addr.String(a))
-		}
-	}
-	if len(hc.DNSSearch) > 0 {
-		search = hc.DNSSearch
-		if len(search) == 1 && search[0] == "." {
-			search = nil
-		}
-	}
-	if len(hc.DNSOptions) > 0 {
-		options = hc.DNSOptions
-	}
-	var b bytes.Buffer
-	if len(search) > 0 {
-		fmt.Fprintf(&b, "search %s\n", strings.Join(search, " "))
-	}
-	for _, a := range servers {
-		fmt.Fprintf(&b, "nameserver %s\n", a)
-	}
-	if len(options) > 0 {
-		fmt.Fprintf(&b, "options %s\n", strings.Join(options, " "))
-	}
-	return b.Bytes()
+func (c *Containers) hostname(s *Snapshot) ([]byte, error) {
+	return []byte(s.Config.Hostname + "\n"), nil
 }
 
 // hostFile reads a small file of the host; none is empty.
@@ -239,4 +117,39 @@ func hostFile(path string) []byte {
 	defer f.Close()
 	text, _ := io.ReadAll(io.LimitReader(f, 1<<20))
 	return text
+}
+
+// maxEtc bounds what is read of a file that a container may have written to.
+const maxEtc = 1 << 20
+
+// readEtc reads one of the files; nil if it is not there, or so large that it is none of ours any more.
+func readEtc(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if os.IsNotExist(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxEtc+1))
+	if len(text) > maxEtc {
+		return nil, err
+	}
+	return text, err
+}
+
+// rewrite puts text into a file that is there, in place, since it is mounted. Nobody sees it empty.
+func rewrite(path string, text []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	if _, err = f.WriteAt(text, 0); err == nil {
+		err = f.Truncate(int64(len(text)))
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	return err
 }

@@ -35,7 +35,7 @@ func (t execTarget) ID() string { return t.ct.id }
 func (t execTarget) Now() execs.State {
 	s := t.ct.Snapshot()
 	now := execs.State{
-		Name: s.Name, Config: s.Config, HostConfig: s.HostConfig,
+		Name: s.Name, Config: t.c.withLinks(s, s.Config), HostConfig: s.HostConfig,
 		Running: s.State.Running, Paused: s.State.Paused, Restarting: s.State.Restarting, Removed: s.State.Removed,
 	}
 	if proc := t.ct.Proc(); proc != nil {

@@ -25,6 +25,7 @@ func (c *Containers) inspect(ctx context.Context, _ *engine.Job, in jobs.Contain
 	}
 	s := ct.Snapshot()
 	config, hostConfig := *s.Config, *s.HostConfig // the caller may change them
+	hostConfig.Links = c.shownLinks(s)
 	r := container.InspectResponse{
 		ID:           s.ID,
 		Created:      s.Created.UTC().Format(time.RFC3339Nano),

@@ -51,13 +51,17 @@ func (c *Containers) settleJoins(hc *container.HostConfig) error {
 	return nil
 }
 
-// joins are the containers that a container shares namespaces with.
+// joins are the containers that must run before a container does: it shares namespaces with them, or is linked to them.
 func joins(hc *container.HostConfig) []string {
 	var ids []string
 	for _, mode := range []string{string(hc.PidMode), string(hc.IpcMode), string(hc.NetworkMode)} {
 		if id, ok := strings.CutPrefix(mode, joinPrefix); ok {
 			ids = append(ids, id)
 		}
+	}
+	for _, l := range hc.Links { // they must run before it too
+		id, _, _ := strings.Cut(l, ":")
+		ids = append(ids, id)
 	}
 	return ids
 }

@@ -17,6 +17,7 @@ import (
 // container that hangs somewhere holds up no list, unless sizes are asked for.
 func (c *Containers) containers(ctx context.Context, _ *engine.Job, in jobs.ContainersIn) (jobs.ContainersOut, error) {
 	snaps := c.List()
+	linked := c.linkNames(snaps)
 	names := imageNames{ctx: ctx, images: c.images}
 	pick, err := c.newSelection(in, snaps, &names)
 	if err != nil {
@@ -29,6 +30,7 @@ func (c *Containers) containers(ctx context.Context, _ *engine.Job, in jobs.Cont
 			continue
 		}
 		row := c.summary(s, now, names.of(s))
+		row.Names = append(row.Names, linked[s.ID]...)
 		if in.Size {
 			size, err := c.sizes(ctx, s)
 			if ctx.Err() != nil {

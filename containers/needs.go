@@ -3,6 +3,7 @@ package containers
 import (
 	"context"
 	"io"
+	"net/netip"
 
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/moby/moby/api/types/container"
@@ -65,6 +66,10 @@ type Networks interface {
 	Release(ctx context.Context, container string) error
 	Connect(ctx context.Context, container, network string, config *network.EndpointSettings, hostname string) error
 	Disconnect(ctx context.Context, container, network string) error
+	// Rename gives a container another name on its networks. One that is on none is no error.
+	Rename(ctx context.Context, container, name string) error
+	// HostGateway gives the addresses at which a container finds the host.
+	HostGateway(container string) ([]netip.Addr, error)
 	// Settings gives the networks, by name, and ports of a container between Allocate and Release; else nil.
 	Settings(container string) (map[string]*network.EndpointSettings, network.PortMap)
 	// Resolve gives a network's name and id.
@@ -79,6 +84,7 @@ type NetworkRequest struct {
 	Exposed                   network.PortSet
 	Bindings                  network.PortMap
 	PublishAll                bool
+	Servers                   []netip.Addr // asked for names that no network knows; nil: the daemon's
 }
 
 // Runtime runs processes; package runtime says what is asked of it. Its words

@@ -20,9 +20,12 @@ func (r *run) allocate(ctx context.Context) error {
 	if s.HostConfig.NetworkMode.IsContainer() || s.Config.NetworkDisabled {
 		return nil
 	}
+	if err := r.checkLinks(); err != nil {
+		return err
+	}
 	err := r.c.networks.Allocate(ctx, NetworkRequest{
 		Container: s.ID, Name: s.Name, Hostname: s.Config.Hostname, Mode: string(s.HostConfig.NetworkMode), Endpoints: s.Networks,
-		Exposed: s.Config.ExposedPorts, Bindings: s.HostConfig.PortBindings, PublishAll: s.HostConfig.PublishAllPorts,
+		Exposed: s.Config.ExposedPorts, Bindings: s.HostConfig.PortBindings, PublishAll: s.HostConfig.PublishAllPorts, Servers: s.HostConfig.DNS,
 	})
 	if err != nil {
 		return err
@@ -139,6 +142,10 @@ func (noNetworks) Connect(context.Context, string, string, *network.EndpointSett
 }
 func (noNetworks) Disconnect(context.Context, string, string) error {
 	return fmt.Errorf("this engine has no networks")
+}
+func (noNetworks) Rename(context.Context, string, string) error { return nil }
+func (noNetworks) HostGateway(string) ([]netip.Addr, error) {
+	return nil, fmt.Errorf("unable to derive the IP value for host-gateway")
 }
 func (noNetworks) Settings(string) (map[string]*network.EndpointSettings, network.PortMap) {
 	return nil, nil

@@ -51,6 +51,11 @@ func (c *Containers) rename(ctx context.Context, _ *engine.Job, in jobs.Containe
 		return none, err
 	}
 	c.index.dropName(ct, old)
+	// From here on the container has its name, whatever else happens.
+	if err := c.networks.Rename(ctx, ct.id, name); err != nil {
+		c.log.Errorf("container %s: its name on its networks: %v", ct.id, err)
+	}
+	c.tellLinked(ct.id)
 	c.event(s, events.ActionRename, "oldName", "/"+old)
 	return none, nil
 }

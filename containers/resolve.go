@@ -5,7 +5,18 @@ import "sort"
 // find resolves what a user typed to a container: full id, then name with or
 // without its slash, then unique prefix of an id. None is the class not found,
 // several are the class invalid.
-func (c *Containers) find(ref string) (*Container, error) { return c.index.find(ref) }
+// A link of another one, OWNER/ALIAS, is a name too.
+func (c *Containers) find(ref string) (*Container, error) {
+	ct, err := c.index.find(ref)
+	if err != nil {
+		if _, l, ok := c.findLink(ref); ok {
+			if linked, there := c.index.get(l.id); there {
+				return linked, nil
+			}
+		}
+	}
+	return ct, err
+}
 
 // List is a snapshot of every container, newest first. It waits for nothing.
 func (c *Containers) List() []*Snapshot {

@@ -18,12 +18,12 @@ import (
 // rm removes a container with its layer, log and volumes.
 func (c *Containers) rm(ctx context.Context, _ *engine.Job, in jobs.RmIn) (jobs.RmOut, error) {
 	none := jobs.RmOut{}
+	if in.RemoveLink {
+		return none, c.rmLink(context.WithoutCancel(ctx), in.Container)
+	}
 	ct, err := c.find(in.Container)
 	if err != nil {
 		return none, err
-	}
-	if in.RemoveLink {
-		return none, errs.Invalid("Conflict, cannot remove the default link name of the container")
 	}
 	return none, c.remove(context.WithoutCancel(ctx), ct, removal{force: in.Force})
 }

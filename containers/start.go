@@ -98,6 +98,7 @@ func (c *Containers) startLocked(ctx context.Context, ct *Container, again bool)
 		}
 	}
 	c.event(ct.Snapshot(), events.ActionStart)
+	c.tellLinked(ct.id)
 	return nil
 }
 
@@ -182,6 +183,7 @@ func (r *run) prepare(context.Context) (err error) {
 		return err
 	}
 	s = r.s
+	r.in.Config = r.c.withLinks(s, s.Config)
 	if err := r.shareShm(); err != nil {
 		return err
 	}

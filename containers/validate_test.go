@@ -99,7 +99,8 @@ var requests = []struct{ config, host, text string }{
 	{``, `{"PortBindings":{"80/tcp":[{"HostPort":"90-80"}]}}`, `invalid port specification: "90-80"`},
 	{``, `{"PortBindings":{"80/tcp":[{"HostPort":"abc"}]}}`, `invalid port specification: "abc"`},
 	{``, `{"VolumesFrom":["a"]}`, "VolumesFrom (--volumes-from) is not supported yet in this version"},
-	{``, `{"Links":["a:b"]}`, "Links (--link) is not supported yet in this version"},
+	{``, `{"Links":["a:b"]}`, "could not get container for a: No such container: a"},
+	{``, `{"Links":["a:b:c"]}`, "bad format for links: a:b:c"},
 	{``, `{"Ulimits":[{"Name":"foo","Soft":1,"Hard":2}]}`, "invalid ulimit name foo"},
 }
 

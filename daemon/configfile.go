@@ -23,21 +23,22 @@ const maxConfigFile = 1 << 20
 var renamedKeys = map[string]string{
 	"hosts": "host", "labels": "label", "storage-opts": "storage-opt",
 	"exec-opts": "exec-opt", "runtimes": "add-runtime", "log-opts": "log-opt",
+	"dns-opts": "dns-opt", "host-gateway-ips": "host-gateway-ip",
 	"default-ulimits": "default-ulimit", "insecure-registries": "insecure-registry", "registry-mirrors": "registry-mirror", "mirrors": "mirror", "default-address-pools": "default-address-pool",
 }
 
 // flagOnly are flags that make no sense in a file.
-var flagOnly = []string{"daemon", "help", "version", "config-file", "validate", "graph", "host", "label", "storage-opt", "exec-opt", "log-opt", "add-runtime", "default-ulimit", "default-address-pool", "insecure-registry", "registry-mirror", "mirror"}
+var flagOnly = []string{"daemon", "help", "version", "config-file", "validate", "graph", "host", "label", "storage-opt", "exec-opt", "log-opt", "add-runtime", "dns-opt", "default-ulimit", "default-address-pool", "insecure-registry", "registry-mirror", "mirror"}
 
 // laterKeys are dockerd's keys that this version has nothing for yet. Taking
 // them in silence would be a lie, some of them a dangerous one.
 var laterKeys = strings.Fields(`allow-direct-routing authorization-plugins bip6 builder cdi-spec-dirs
 	containerd containerd-namespace containerd-plugins-namespace
 	default-gateway default-gateway-v6 default-network-opts
-	dns dns-opts dns-search experimental features firewall-backend host-gateway-ip host-gateway-ips
+	experimental features firewall-backend
 	ip-forward-no-drop ip6tables iptables
 	metrics-addr node-generic-resources nri-opts
-	proxies raw-logs resolv-conf swarm-default-advertise-addr
+	proxies raw-logs swarm-default-advertise-addr
 	userland-proxy userland-proxy-path`)
 
 // readConfigFile sets the flags that the file has keys for. A file that is

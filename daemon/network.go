@@ -17,6 +17,7 @@ import (
 // networking are the flags that concern networks.
 type networking struct {
 	builtins.NetworkConfig
+	naming
 	bip, fixed, fixed6, ip string
 	pools                  addressPools
 }
@@ -32,6 +33,7 @@ func (n *networking) flags(f *pflag.FlagSet) {
 	f.BoolVar(&n.Masq, "ip-masq", true, "Give what leaves the default bridge the address of the host")
 	f.BoolVar(&n.Forward, "ip-forward", true, "Switch on forwarding of packets in the host")
 	f.StringVar(&n.ip, "ip", "0.0.0.0", "Address on which ports are published that name none")
+	n.naming.flags(f)
 	f.Var(&n.pools, "default-address-pool", "Address pools of networks, base=SUBNET,size=BITS")
 }
 
@@ -70,7 +72,8 @@ func (n *networking) check() error {
 		return fmt.Errorf("mtu: %d is not from 0 to 65535", n.MTU)
 	}
 	n.AddressPools = n.pools
-	return nil
+	n.DNS, n.HostGateway, err = n.naming.check()
+	return err
 }
 
 // addressPools is the value of --default-address-pool and of the key default-address-pools.

@@ -116,7 +116,8 @@ type WaitOut struct{ container.WaitResponse }
 
 // RmIn names a container to remove. A running one needs Force. RemoveVolumes asks
 // to remove its anonymous volumes too; until there are volumes that outlive a
-// container, they go either way. RemoveLink is refused: there are no links.
+// container, they go either way. RemoveLink removes the link OWNER/ALIAS
+// instead.
 type RmIn struct {
 	Container     string `job:"arg"`
 	Force         bool

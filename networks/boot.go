@@ -57,6 +57,7 @@ func (n *Networks) Boot(ctx context.Context) error {
 			}
 		}
 	}
+	n.resolveAll()
 	return failed
 }
 
@@ -187,6 +188,7 @@ func (n *Networks) adopt(box *Box) {
 // Close ends the drivers. Networks in use stay as they are.
 func (n *Networks) Close() error {
 	failed := []error{n.relay.Close()}
+	n.closeResolvers()
 	for _, d := range n.cfg.Drivers {
 		if c, ok := d.(networkdriver.Closer); ok {
 			failed = append(failed, c.Close())

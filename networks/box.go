@@ -17,6 +17,7 @@ import (
 	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/internal/sandbox"
 	"github.com/jobengine/engine/networkdriver"
+	"github.com/jobengine/engine/networks/dns"
 	"github.com/jobengine/engine/networks/ports"
 )
 
@@ -25,11 +26,16 @@ type Box struct {
 	Format    int
 	Container string // id
 	Name      string
+	Hostname  string
 	Pid       int    // of the process whose namespace it is
 	StartTime uint64 // of Pid, in /proc/PID/stat
 	Endpoints []*Endpoint
 	Ports     []ports.Given
 	Exposed   []network.Port // those without a port of the host
+	Servers   []netip.Addr   `json:",omitempty"` // that its resolver asks; nil: those of the daemon
+	Resolver  bool           `json:",omitempty"` // it has one
+
+	dns *dns.Server
 }
 
 // An Endpoint is the place of a box on a network.
@@ -58,12 +64,13 @@ type Request struct {
 	Exposed                   network.PortSet
 	Bindings                  network.PortMap
 	PublishAll                bool
+	Servers                   []netip.Addr // that are asked for names that no network knows; nil: those of the daemon
 }
 
 // Allocate reserves addresses and ports for a container that is about to start. After an
 // error nothing is reserved. Join or Release follows.
 func (n *Networks) Allocate(ctx context.Context, r Request) error {
-	box := &Box{Format: format, Container: r.Container, Name: r.Name}
+	box := &Box{Format: format, Container: r.Container, Name: r.Name, Hostname: r.Hostname, Servers: r.Servers}
 	n.mu.Lock()
 	_, twice := n.boxes[r.Container]
 	if !twice {
@@ -276,6 +283,12 @@ func (n *Networks) Join(ctx context.Context, container string, pid int, startTim
 	if err := n.publish(ctx, box); err != nil {
 		return err
 	}
+	for _, ep := range box.Endpoints {
+		n.announce(ep)
+	}
+	if err := n.resolve(box); err != nil {
+		return fmt.Errorf("failed to set up container networking: resolver of container %s: %w", box.Name, err)
+	}
 	if err := n.saveBox(box); err != nil {
 		return err
 	}
@@ -360,6 +373,7 @@ func (n *Networks) Release(ctx context.Context, container string) error {
 
 func (n *Networks) release(ctx context.Context, box *Box, events bool) error {
 	var failed []error
+	n.silence(box)
 	for _, ep := range slices.Backward(slices.Clone(box.Endpoints)) {
 		if err := n.removeEndpoint(ctx, ep, true, events && box.Pid != 0); err != nil {
 			failed = append(failed, err)
@@ -378,6 +392,9 @@ func (n *Networks) release(ctx context.Context, box *Box, events bool) error {
 // removeEndpoint takes a box from one network. What fails is reported, and does not keep the
 // addresses from being given back.
 func (n *Networks) removeEndpoint(ctx context.Context, ep *Endpoint, gone, tell bool) error {
+	if zone := ep.network.zone; zone != nil {
+		zone.Remove(ep.ID)
+	}
 	driver := n.cfg.Drivers[ep.network.Driver]
 	err := errors.Join(driver.Leave(ctx, ep.Network, ep.ID, gone), driver.DeleteEndpoint(ctx, ep.Network, ep.ID))
 	n.leave(ep)

@@ -35,10 +35,14 @@ func (n *Networks) Connect(ctx context.Context, container, ref string, config *n
 		}
 	}
 	if err == nil {
+		n.announce(ep)
+		err = n.resolve(box)
+	}
+	if err == nil {
 		err = n.saveBox(box)
 	}
 	if err != nil {
-		return errors.Join(err, n.removeEndpoint(ctx, ep, false, false))
+		return errors.Join(err, n.removeEndpoint(ctx, ep, false, false), n.resolve(box))
 	}
 	n.event(events.ActionConnect, nw, map[string]string{"container": container})
 	return nil
@@ -102,5 +106,5 @@ func (n *Networks) disconnect(ctx context.Context, box *Box, ep *Endpoint) error
 			err = errors.Join(err, n.publish(ctx, box))
 		}
 	}
-	return errors.Join(err, n.saveBox(box))
+	return errors.Join(err, n.resolve(box), n.saveBox(box))
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/networkdriver"
+	"github.com/jobengine/engine/networks/dns"
 	"github.com/jobengine/engine/networks/ipam"
 )
 
@@ -14,6 +15,7 @@ import (
 type Network struct {
 	record
 	spaces []*ipam.Space // one for each subnet
+	zone   *dns.Zone     // nil if its containers have no names on it
 
 	// Guarded by Networks.mu:
 	endpoints map[string]*Endpoint // by id
@@ -32,6 +34,9 @@ func newNetwork(r *record) *Network {
 			_ = space.Take(a)
 		}
 		nw.spaces = append(nw.spaces, space)
+	}
+	if nw.userDefined() {
+		nw.zone = dns.NewZone(nw.Name)
 	}
 	return nw
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/jobengine/engine/internal/durable"
 	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/networkdriver"
+	"github.com/jobengine/engine/networks/dns"
 	"github.com/jobengine/engine/networks/forward"
 	"github.com/jobengine/engine/networks/ipam"
 	"github.com/jobengine/engine/networks/ports"
@@ -28,10 +29,16 @@ type Config struct {
 	Drivers  map[string]networkdriver.Driver
 	Default  Default
 	Pools    []ipam.Pool
-	BindIP   netip.Addr // where ports are published that name no address; unspecified: everywhere
-	Events   Events
-	Log      logrus.FieldLogger
-	FS       durable.FS
+	// Servers are asked for names that no network knows, for containers that name none; nil: those
+	// of the file Resolvers, "" is /etc/resolv.conf.
+	Servers   []netip.Addr
+	Resolvers string
+	// HostGateway is where containers find the host; nil: at the default bridge.
+	HostGateway []netip.Addr
+	BindIP      netip.Addr // where ports are published that name no address; unspecified: everywhere
+	Events      Events
+	Log         logrus.FieldLogger
+	FS          durable.FS
 }
 
 // Default is the network "bridge".
@@ -48,9 +55,10 @@ type Default struct {
 
 // Networks knows the networks of one engine and what is connected to them.
 type Networks struct {
-	cfg   Config
-	ports *ports.Table
-	relay *forward.Relay
+	cfg       Config
+	ports     *ports.Table
+	relay     *forward.Relay
+	forwarder *dns.Forwarder
 
 	relaying sync.Mutex
 	relayed  map[networkdriver.Driver]bool // who knows where the relay listens
@@ -71,7 +79,10 @@ func New(cfg Config) (*Networks, error) {
 	if !cfg.BindIP.IsValid() {
 		cfg.BindIP = netip.IPv4Unspecified()
 	}
-	n := &Networks{cfg: cfg, ports: ports.NewTable(), byID: map[string]*Network{}, boxes: map[string]*Box{}, relayed: map[networkdriver.Driver]bool{}}
+	if cfg.Resolvers == "" {
+		cfg.Resolvers = "/etc/resolv.conf"
+	}
+	n := &Networks{cfg: cfg, ports: ports.NewTable(), forwarder: dns.NewForwarder(cfg.Servers, cfg.Resolvers), byID: map[string]*Network{}, boxes: map[string]*Box{}, relayed: map[networkdriver.Driver]bool{}}
 	n.relay = forward.New(n.relayTo)
 	return n, n.load()
 }

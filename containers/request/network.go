@@ -55,9 +55,6 @@ func Endpoints(n *network.NetworkingConfig, hc *container.HostConfig) (map[strin
 			if e == nil {
 				e = &network.EndpointSettings{}
 			}
-			if len(e.Links) > 0 {
-				return nil, errs.NotImplemented("links on network %q are not supported yet in this version", name)
-			}
 			all[name] = configured(e)
 		}
 	}
@@ -100,7 +97,7 @@ func checkExtraHosts(list []string) error {
 			return errs.Invalid("bad format for add-host: %q", h)
 		}
 		if addr == "host-gateway" {
-			return errs.NotImplemented("add-host: host-gateway does not exist yet in this version")
+			continue // known at the start
 		}
 		if _, err := netip.ParseAddr(addr); err != nil {
 			return errs.Invalid("invalid IP address in add-host: %q", addr)

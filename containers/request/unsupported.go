@@ -16,7 +16,6 @@ func unsupported(hc *container.HostConfig) error {
 		{hc.Cgroup != "", "Cgroup"},
 		{len(hc.VolumesFrom) > 0, "VolumesFrom (--volumes-from)"},
 		{hc.VolumeDriver != "" && hc.VolumeDriver != "local", "VolumeDriver (--volume-driver)"},
-		{len(hc.Links) > 0, "Links (--link)"},
 	} {
 		if o.used {
 			return errs.NotImplemented("%s is not supported yet in this version", o.name)
