@@ -42,7 +42,7 @@ func WithStreams(in io.Reader, out, err io.Writer) Option {
 func New(opts ...Option) *CLI {
 	c := &CLI{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
-		receivers: []any{Containers{}, Images{}, Networks{}, System{}, Jobs{}},
+		receivers: []any{Containers{}, Images{}, Networks{}, Registries{}, System{}, Jobs{}},
 	}
 	c.config = sync.OnceValue(c.loadConfig)
 	c.connected = sync.OnceValues(c.connect)

@@ -168,7 +168,7 @@ func (c *Cmd) pull(ctx context.Context, named reference.Named, platform string, 
 	if platform != "" {
 		query.Set("platform", platform)
 	}
-	resp, err := c.API().Do(ctx, http.MethodPost, "/images/create", query, nil)
+	resp, err := c.API().Do(ctx, http.MethodPost, "/images/create", query, nil, c.authHeader(named)...)
 	if err != nil {
 		return err
 	}

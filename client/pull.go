@@ -14,6 +14,7 @@ func (Images) CmdPull(c *Cmd, args ...string) error {
 	all := c.Flags().BoolP("all-tags", "a", false, "Download all tagged images in the repository")
 	quiet := c.Flags().BoolP("quiet", "q", false, "Suppress verbose output")
 	platform := c.Flags().String("platform", config.Env("DEFAULT_PLATFORM"), "Set platform if server is multi-platform capable")
+	noTrust(c)
 	args, err := c.Parse(args, Exactly(1))
 	if err != nil {
 		return err

@@ -53,6 +53,7 @@ type Images struct {
 	store      *store.Store
 	blobs      *fetch.Store
 	transfers  transfers
+	uploading  chan struct{}  // has room for those that may run at the same time
 	eng        *engine.Engine // has the job image_verify
 	background sync.WaitGroup
 	pruning    sync.Mutex // one prune at a time
@@ -91,7 +92,10 @@ func New(cfg Config) (*Images, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &Images{Config: cfg, store: s}
+	if cfg.Uploads <= 0 {
+		cfg.Uploads = 5
+	}
+	i := &Images{Config: cfg, store: s, uploading: make(chan struct{}, cfg.Uploads)}
 	if i.Registry == nil {
 		if i.Registry, err = registry.New(registry.Config{}); err != nil {
 			return nil, err

@@ -9,6 +9,11 @@ import (
 func (i *Images) Install(eng *engine.Engine) {
 	i.eng = eng
 	jobs.Pull.Register(eng, i.pull)
+	jobs.Push.Register(eng, i.push)
+	jobs.Auth.Register(eng, i.login)
+	jobs.Search.Register(eng, i.search)
+	jobs.ManifestInspect.Register(eng, i.manifestInspect)
+	jobs.DistributionInspect.Register(eng, i.distributionInspect)
 	jobs.ImageVerify.Register(eng, verifyAll)
 
 	jobs.Import.Register(eng, i.importTar)

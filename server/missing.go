@@ -6,16 +6,12 @@ import "github.com/jobengine/engine/internal/errs"
 // of pretending that the path is unknown.
 func missingRoutes() []route {
 	rows := []route{
-		{"POST", "/auth", missing("login")},
 		{"GET", "/system/df", missing("system df")},
 		{"POST", "/build", missing("build")},
 		{"GET", "/containers/{name:.+}/archive", missing("cp")},
 		{"HEAD", "/containers/{name:.+}/archive", missing("cp")},
 		{"PUT", "/containers/{name:.+}/archive", missing("cp")},
 		{"GET", "/containers/{name:.+}/attach/ws", missing("attach over websocket")},
-		{"GET", "/images/search", missing("search")},
-		{"POST", "/images/{name:.+}/push", missing("push")},
-		{"GET", "/distribution/{name:.+}/json", missing("manifest inspect")},
 		{"POST", "/volumes/create", missing("volume create")},
 	}
 	return rows

@@ -226,3 +226,21 @@ func checkAll(all []ocispec.Descriptor, max int64) error {
 	}
 	return nil
 }
+
+// LayerType gives the media type of a layer in Docker's or the OCI's words.
+func LayerType(mediaType string, oci bool) string {
+	pairs := [][2]string{
+		{DockerLayer, ocispec.MediaTypeImageLayerGzip},
+		{dockerLayerPlain, ocispec.MediaTypeImageLayer},
+		{dockerLayerZstd, ocispec.MediaTypeImageLayerZstd},
+	}
+	for _, p := range pairs {
+		if mediaType == p[0] || mediaType == p[1] {
+			if oci {
+				return p[1]
+			}
+			return p[0]
+		}
+	}
+	return mediaType
+}
