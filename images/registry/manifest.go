@@ -148,6 +148,16 @@ func ParseManifest(raw []byte, sent string) (*Manifest, error) {
 	if mediaType == schema1 || mediaType == schema1Signed {
 		return nil, errs.NotImplemented("Docker Image manifest version 2, schema 1 is not supported: the image has to be pushed again by a newer client")
 	}
+	plain := false
+	if !isIndex(mediaType) && !isManifest(mediaType) {
+		// Plain JSON, as simple servers send it: the document says what it is.
+		switch mediaType {
+		case "", "application/json", "text/plain", "application/octet-stream":
+			plain = true
+		default:
+			return nil, errs.Invalid("unsupported manifest media type %q", shorten(mediaType))
+		}
+	}
 	if err := strictjson.Check(raw, 1); err != nil {
 		return nil, errs.Invalid("invalid manifest: %v", err)
 	}
@@ -163,11 +173,7 @@ func ParseManifest(raw []byte, sent string) (*Manifest, error) {
 	case doc.SchemaVersion != 2:
 		return nil, errs.Invalid("invalid manifest: schema version %d is not supported", doc.SchemaVersion)
 	}
-	if !isIndex(mediaType) && !isManifest(mediaType) {
-		// Plain JSON, as simple servers send it: the document says what it is.
-		if mediaType != "" && mediaType != "application/json" && mediaType != "text/plain" && mediaType != "application/octet-stream" {
-			return nil, errs.Invalid("unsupported manifest media type %q", shorten(mediaType))
-		}
+	if plain {
 		switch mediaType = doc.MediaType; {
 		case mediaType == "" && doc.Manifests != nil:
 			mediaType = ocispec.MediaTypeImageIndex
