@@ -35,7 +35,16 @@ type Box struct {
 	Servers   []netip.Addr   `json:",omitempty"` // that its resolver asks; nil: those of the daemon
 	Resolver  bool           `json:",omitempty"` // it has one
 
+	Asked AskedPorts
+
 	dns *dns.Server
+}
+
+// AskedPorts are what a container wants of ports, which it gets on a network with a way out.
+type AskedPorts struct {
+	Exposed    network.PortSet `json:",omitempty"`
+	Bindings   network.PortMap `json:",omitempty"`
+	PublishAll bool            `json:",omitempty"`
 }
 
 // An Endpoint is the place of a box on a network.
@@ -101,7 +110,8 @@ func (n *Networks) allocate(ctx context.Context, box *Box, r Request) error {
 			return err
 		}
 	}
-	return n.reservePorts(box, r)
+	box.Asked = AskedPorts{r.Exposed, r.Bindings, r.PublishAll}
+	return n.reservePorts(box)
 }
 
 // order gives the networks of a request: that of the mode first, the others by name.

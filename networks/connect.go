@@ -34,6 +34,15 @@ func (n *Networks) Connect(ctx context.Context, container, ref string, config *n
 			err = n.route(box)
 		}
 	}
+	if err == nil && len(box.Ports) == 0 && (len(box.Asked.Bindings) > 0 || box.Asked.PublishAll) {
+		// On its former networks there was no way out.
+		if err = n.reservePorts(box); err == nil && len(box.Ports) > 0 {
+			err = n.publish(ctx, box)
+		}
+		if err != nil {
+			n.dropPorts(box)
+		}
+	}
 	if err == nil {
 		n.announce(ep)
 		err = n.resolve(box)
@@ -93,6 +102,14 @@ func (n *Networks) Disconnect(ctx context.Context, container, ref string) error 
 	return fmt.Errorf("container %s is not connected to network %s", container, nw.Name)
 }
 
+// dropPorts gives the ports of a box back, which has no network any more that publishes them.
+func (n *Networks) dropPorts(box *Box) {
+	n.ports.Free(box.Container, box.Ports)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	box.Ports = nil
+}
+
 func (n *Networks) disconnect(ctx context.Context, box *Box, ep *Endpoint) error {
 	if err := n.removeEndpoint(ctx, ep, false, true); err != nil {
 		return err
@@ -104,6 +121,8 @@ func (n *Networks) disconnect(ctx context.Context, box *Box, ep *Endpoint) error
 			next.Publishes = true
 			n.mu.Unlock()
 			err = errors.Join(err, n.publish(ctx, box))
+		} else {
+			n.dropPorts(box)
 		}
 	}
 	return errors.Join(err, n.resolve(box), n.saveBox(box))

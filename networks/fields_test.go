@@ -93,3 +93,16 @@ func TestAContainerMayHaveNoNetworksAtAll(t *testing.T) {
 	on, _ = w.Settings(c1)
 	assert.Check(t, on["none"] != nil, "a record of before there were networks says nothing")
 }
+
+func TestUnknownFiltersOfNetworksAreRefused(t *testing.T) {
+	w := open(t, t.TempDir())
+	for text, f := range map[string]filters.Args{
+		"invalid filter 'nonsense'":          {"nonsense": {"1"}},
+		"invalid filter 'dangling=nonsense'": {"dangling": {"nonsense"}},
+		"invalid filter: 'type'='nonsense'":  {"type": {"nonsense"}},
+	} {
+		_, err := jobs.Networks.Run(t.Context(), w.eng, jobs.NetworksIn{Filters: f})
+		assert.Error(t, err, text)
+		assert.Check(t, errdefs.IsInvalidArgument(err))
+	}
+}

@@ -16,7 +16,9 @@ import (
 )
 
 // reservePorts gives a box its ports of the host.
-func (n *Networks) reservePorts(box *Box, r Request) error {
+func (n *Networks) reservePorts(box *Box) error {
+	r := box.Asked
+	var exposed []network.Port
 	gateway := box.publisher()
 	wanted, err := n.wantedPorts(r, gateway)
 	if err != nil {
@@ -29,9 +31,12 @@ func (n *Networks) reservePorts(box *Box, r Request) error {
 	onBridge := slices.ContainsFunc(box.Endpoints, func(ep *Endpoint) bool { return ep.IPv4.IsValid() || ep.IPv6.IsValid() })
 	for port := range r.Exposed {
 		if onBridge && !published[port] && !r.PublishAll {
-			box.Exposed = append(box.Exposed, port)
+			exposed = append(exposed, port)
 		}
 	}
+	n.mu.Lock()
+	box.Exposed = exposed
+	n.mu.Unlock()
 	if gateway == nil || len(wanted) == 0 {
 		return nil // on a network without a way out, or none at all, ports are not published
 	}
@@ -66,7 +71,7 @@ func (n *Networks) bindIP(gateway *Endpoint) netip.Addr {
 }
 
 // wantedPorts turns the API's bindings into what the table understands, sorted.
-func (n *Networks) wantedPorts(r Request, gateway *Endpoint) ([]ports.Want, error) {
+func (n *Networks) wantedPorts(r AskedPorts, gateway *Endpoint) ([]ports.Want, error) {
 	bindings := network.PortMap{}
 	for port, list := range r.Bindings {
 		if bindings[port] = list; len(list) == 0 {

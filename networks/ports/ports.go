@@ -50,12 +50,13 @@ type Table struct {
 	low    uint16
 	high   uint16
 	list   func(protos map[string]bool) ([]socket, error)
+	has    func(netip.Addr) error
 }
 
 // NewTable makes an empty one. Ports that the user leaves open come from the
 // kernel's range of ephemeral ports, or from IANA's if that can not be read.
 func NewTable() *Table {
-	t := &Table{taken: map[key][]holder{}, low: 49153, high: 65535, list: listeners}
+	t := &Table{taken: map[key][]holder{}, low: 49153, high: 65535, list: listeners, has: hostHas}
 	if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
 		var low, high uint16
 		if n, _ := fmt.Sscan(string(text), &low, &high); n == 2 && low < high {
@@ -74,6 +75,9 @@ func (t *Table) Reserve(owner string, wanted []Want) ([]Given, error) {
 	protos := map[string]bool{}
 	for _, w := range wanted {
 		protos[w.Proto] = true
+		if err := t.has(w.HostIP); err != nil {
+			return nil, fmt.Errorf("failed to bind host port %s/%s: %w", netip.AddrPortFrom(w.HostIP, w.First), w.Proto, err)
+		}
 	}
 	sockets, err := t.list(protos)
 	if err != nil {

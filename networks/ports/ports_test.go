@@ -18,6 +18,7 @@ var (
 func quiet() *Table {
 	t := NewTable()
 	t.list = func(map[string]bool) ([]socket, error) { return nil, nil }
+	t.has = func(netip.Addr) error { return nil }
 	t.low, t.high = 40000, 40003
 	return t
 }
@@ -119,4 +120,11 @@ func TestPortSpecifications(t *testing.T) {
 		_, _, err := ParseRange(bad)
 		assert.Check(t, err != nil, bad)
 	}
+}
+
+func TestAnAddressThatTheHostHasNotPublishesNothing(t *testing.T) {
+	_, err := NewTable().Reserve("a", one(netip.MustParseAddr("192.0.2.77"), 8080, 8080))
+	assert.Error(t, err, "failed to bind host port 192.0.2.77:8080/tcp: cannot assign requested address")
+	_, err = NewTable().Reserve("a", one(local, 0, 0))
+	assert.NilError(t, err)
 }
