@@ -80,3 +80,12 @@ func TestPortsFollowTheContainersWayOut(t *testing.T) {
 	assert.Equal(t, e.must("ps", "--filter", "publish=80", "--format", "{{.Names}}"), "")
 	assert.Equal(t, e.must("ps", "--filter", "expose=80", "--format", "{{.Names}}"), "web")
 }
+
+func TestABridgeHasTheMTUOfItsNetwork(t *testing.T) {
+	e := startRouted(t)
+	e.must("network", "create", "-o", "com.docker.network.bridge.name=small0", "-o", "com.docker.network.driver.mtu=1400", "small")
+	out, err := e.onHost("cat /sys/class/net/small0/mtu")
+	assert.NilError(t, err, out)
+	assert.Equal(t, out, "1400")
+	assert.Equal(t, e.must("run", "--rm", "--network", "small", "busybox", "cat", "/sys/class/net/eth0/mtu"), "1400")
+}

@@ -55,6 +55,9 @@ func Endpoints(n *network.NetworkingConfig, hc *container.HostConfig) (map[strin
 			if e == nil {
 				e = &network.EndpointSettings{}
 			}
+			if err := checkAddresses(e.IPAMConfig); err != nil {
+				return nil, err
+			}
 			all[name] = configured(e)
 		}
 	}
@@ -76,6 +79,25 @@ func Endpoints(n *network.NetworkingConfig, hc *container.HostConfig) (map[strin
 		}
 	}
 	return all, nil
+}
+
+// checkAddresses: whether the network has them is told when it is connected.
+func checkAddresses(c *network.EndpointIPAMConfig) error {
+	if c == nil {
+		return nil
+	}
+	if a := c.IPv4Address; a.IsValid() && (!a.Unmap().Is4() || a.IsUnspecified()) {
+		return errs.Invalid("invalid endpoint settings:\ninvalid IPv4 address: %s", a)
+	}
+	if a := c.IPv6Address; a.IsValid() && (a.Unmap().Is4() || a.IsUnspecified() || a.Zone() != "") {
+		return errs.Invalid("invalid endpoint settings:\ninvalid IPv6 address: %s", a)
+	}
+	for _, a := range c.LinkLocalIPs {
+		if !a.IsValid() || a.IsUnspecified() {
+			return errs.Invalid("invalid endpoint settings:\ninvalid link-local IP address: %s", a)
+		}
+	}
+	return nil
 }
 
 // configured is the part of an endpoint's settings that users say.
