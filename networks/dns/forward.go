@@ -18,7 +18,7 @@ import (
 const (
 	patience = 4500 * time.Millisecond // for an answer from anybody
 	hedge    = 1500 * time.Millisecond // for one server, before the next one is asked too
-	grudge   = 15 * time.Second        // a server that did not answer is asked last for so long
+	grudge   = 15 * time.Second        // a server that was slow is asked last for so long
 )
 
 // How much is under way at once.
@@ -144,7 +144,8 @@ func (f *Forwarder) ofHost() []netip.Addr {
 // A dialer opens a connection to a server, from where it is to be asked. It is ended with its deadline.
 type dialer func(s server, network string, deadline time.Time) (io.ReadWriteCloser, error)
 
-// grudges are the servers that did not answer lately.
+// grudges are the servers that were waited for in vain lately. One that is known to be down at
+// once costs nothing, and is asked again.
 type grudges struct {
 	mu    sync.Mutex
 	until map[netip.Addr]time.Time
@@ -163,7 +164,7 @@ func (g *grudges) note(a netip.Addr, until time.Time) {
 	}
 }
 
-// sort puts those that did not answer behind the others.
+// sort puts those behind the others.
 func (g *grudges) sort(list []server, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -194,11 +195,8 @@ func (f *Forwarder) exchange(ctx context.Context, list []server, g *grudges, dia
 		waiting++
 		go func() {
 			r, err := ask(ctx, s, dial, msg, question, network)
-			switch {
-			case err == nil:
+			if err == nil {
 				g.note(s.addr, time.Time{})
-			case ctx.Err() != context.Canceled: // else another one was faster
-				g.note(s.addr, f.now().Add(grudge))
 			}
 			replies <- r
 		}()
