@@ -34,6 +34,10 @@ func (c *contender) command(verb string) []string {
 		switch verb {
 		case "run":
 			return []string{c.cli.Path, "run", "--rm", "--network", "none", "busybox", "true"}
+		case "run-bridge":
+			return []string{c.cli.Path, "run", "--rm", "busybox", "true"}
+		case "run-port":
+			return []string{c.cli.Path, "run", "--rm", "-p", "8080:80", "busybox", "true"}
 		case "exec":
 			return []string{c.cli.Path, "exec", "bench-alive", "true"}
 		case "ps":

@@ -16,6 +16,8 @@ func main() {
 		switch os.Args[1] {
 		case "phases":
 			run = func() error { return phases(os.Args[2:]) }
+		case "net":
+			run = func() error { return networked(os.Args[2:]) }
 		case "crowd":
 			run = func() error { return crowd(os.Args[2:]) }
 		}

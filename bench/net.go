@@ -1,0 +1,206 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/jobengine/engine/internal/sandbox"
+	"github.com/jobengine/engine/test/harness"
+)
+
+const (
+	rowBridge     = "run --rm on the bridge, in a loop"
+	rowBridgeCold = "run --rm on the bridge, cold"
+	rowPort       = "run --rm -p 8080:80, in a loop"
+	rowPortCold   = "run --rm -p 8080:80, cold"
+	rowLoopback   = "100 MB by a port on 127.0.0.1"
+	rowBetween    = "100 MB from container to container"
+)
+
+// networked compares what has to do with networks: each daemon in a network namespace of its
+// own, with its default bridge.
+func networked(args []string) (err error) {
+	flags := flag.NewFlagSet("net", flag.ExitOnError)
+	rounds := flags.Int("rounds", 15, "rounds; every contender is measured once in each")
+	idle := flags.Duration("idle", 100*time.Millisecond, "pause before each cold start")
+	strict := flags.Bool("strict", false, "a missed bar is a failure")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	b, err := newBench()
+	if err != nil {
+		return err
+	}
+	defer b.close(&err)
+	c := &comparison{bench: b, rounds: *rounds, idle: *idle}
+	if err := c.assembleRouted(); err != nil {
+		return err
+	}
+	fmt.Printf("bench net: %d rounds, contenders take turns; %d CPUs; cold starts after %s of rest; load %s\n", *rounds, runtime.NumCPU(), *idle, load())
+	fmt.Printf("           median (90th percentile) in ms\n\n")
+	c.head()
+	for _, m := range []struct {
+		title, verb string
+		pause       time.Duration
+	}{{rowBridge, "run-bridge", 0}, {rowBridgeCold, "run-bridge", c.idle}, {rowPort, "run-port", 0}, {rowPortCold, "run-port", c.idle}} {
+		if err := c.measure(m.title, m.verb, m.pause, c.rounds, true); err != nil {
+			return err
+		}
+	}
+	if err := c.streams(); err != nil {
+		return err
+	}
+	missed := 0
+	fmt.Println("\nbars (against dockerd 20.10 with its own client)")
+	for row, want := range map[string]float64{rowBridge: 5, rowBridgeCold: 5, rowPort: 6, rowPortCold: 6, rowLoopback: 1, rowBetween: 1} {
+		verdict := "met"
+		if c.ratio(row) < want {
+			verdict, missed = "MISSED", missed+1
+		}
+		fmt.Printf("  %-40s times faster, at least %4.1f  measured %5.1f  %s\n", row, want, c.ratio(row), verdict)
+	}
+	if missed > 0 && *strict {
+		return fmt.Errorf("%d bars missed", missed)
+	}
+	return nil
+}
+
+func (c *comparison) assembleRouted() (err error) {
+	wrap := []string{"unshare", "-n", "sh", "-c", `ip link set lo up && exec "$0" "$@"`}
+	own, err := harness.EngineCLI()
+	if err != nil {
+		return err
+	}
+	if c.engine, err = harness.StartEngine(harness.Options{ExecRoot: filepath.Join(c.runDir, "engine"), DefaultBridge: true, Wrap: wrap}); err != nil {
+		return err
+	}
+	c.undo = append(c.undo, c.engine.Destroy)
+	if c.dockerd, err = harness.StartDockerd(harness.Options{ExecRoot: filepath.Join(c.runDir, "docker"), DefaultBridge: true, Wrap: wrap}); err != nil {
+		return err
+	}
+	c.undo = append(c.undo, c.dockerd.Destroy)
+	c.contenders = []*contender{{name: ours, daemon: c.engine, cli: own}}
+	for _, cli := range harness.DockerCLIs() {
+		if cli.Name == "docker20" {
+			c.contenders = append(c.contenders, &contender{name: "dockerd+" + cli.Name, daemon: c.dockerd, cli: cli})
+		}
+	}
+	for _, d := range c.daemons() {
+		if err := c.load(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// megabytes are what a stream carries.
+const megabytes = 100
+
+// streams moves bytes by a published port and between two containers. What listens and sends there is this
+// program, for both daemons the same.
+func (c *comparison) streams() error {
+	byPort, between := map[string]times{}, map[string]times{}
+	for range c.few() {
+		for _, d := range c.daemons() {
+			one, two, err := c.pair(d)
+			if err != nil {
+				return err
+			}
+			t, err := carry(fmt.Sprintf("/proc/%d/ns/net", d.Pid()), one, "127.0.0.1:9000", 9000)
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.name(d), err)
+			}
+			byPort[c.name(d)] = append(byPort[c.name(d)], t)
+			if t, err = carry(two.path, one, one.address+":9001", 9001); err != nil {
+				return fmt.Errorf("%s: %w", c.name(d), err)
+			}
+			between[c.name(d)] = append(between[c.name(d)], t)
+			for _, name := range []string{"bench-net-1", "bench-net-2"} {
+				if err := remove(d, name); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	c.row(rowLoopback, byPort)
+	c.row(rowBetween, between)
+	return nil
+}
+
+type netBox struct{ path, address string }
+
+// pair starts two containers that do nothing, the first with a published port.
+func (c *comparison) pair(d *harness.Daemon) (one, two netBox, err error) {
+	for i, box := range []*netBox{&one, &two} {
+		name := fmt.Sprintf("bench-net-%d", i+1)
+		body := map[string]any{"Image": "busybox", "Cmd": []string{"sleep", "100000"}}
+		if i == 0 {
+			body["ExposedPorts"] = map[string]any{"9000/tcp": struct{}{}}
+			body["HostConfig"] = map[string]any{"PortBindings": map[string]any{"9000/tcp": []map[string]string{{"HostIp": "127.0.0.1", "HostPort": "9000"}}}}
+		}
+		if err := d.JSON("POST", "/containers/create?name="+name, body, nil); err != nil {
+			return one, two, err
+		}
+		if err := start(d, name); err != nil {
+			return one, two, err
+		}
+		var is struct {
+			State           struct{ Pid int }
+			NetworkSettings struct {
+				Networks map[string]struct{ IPAddress string }
+			}
+		}
+		if err := d.JSON("GET", "/containers/"+name+"/json", nil, &is); err != nil {
+			return one, two, err
+		}
+		*box = netBox{fmt.Sprintf("/proc/%d/ns/net", is.State.Pid), is.NetworkSettings.Networks["bridge"].IPAddress}
+	}
+	return one, two, nil
+}
+
+// carry sends the bytes from one namespace to a listener in another, and waits until all are there.
+func carry(from string, to netBox, address string, port int) (took time.Duration, err error) {
+	var l net.Listener
+	if err := sandbox.Do(to.path, func() (err error) {
+		l, err = net.Listen("tcp4", fmt.Sprintf(":%d", port))
+		return err
+	}); err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	arrived := make(chan error, 1)
+	go func() {
+		c, err := l.Accept()
+		if err == nil {
+			defer c.Close()
+			var n int64
+			if n, err = io.Copy(io.Discard, c); err == nil && n != megabytes<<20 {
+				err = fmt.Errorf("%d bytes have arrived", n)
+			}
+		}
+		arrived <- err
+	}()
+	var c net.Conn
+	began := time.Now()
+	if err := sandbox.Do(from, func() (err error) {
+		c, err = net.DialTimeout("tcp4", address, 20*time.Second)
+		return err
+	}); err != nil {
+		return 0, err
+	}
+	chunk := []byte(strings.Repeat("7", 1<<20))
+	for range megabytes {
+		if _, err := c.Write(chunk); err != nil {
+			return 0, err
+		}
+	}
+	c.Close()
+	err = <-arrived
+	return time.Since(began), err
+}
