@@ -23,6 +23,9 @@ const (
 	rowBetween    = "100 MB from container to container"
 )
 
+// ownNetwork runs a daemon in a network namespace of its own.
+var ownNetwork = []string{"unshare", "-n", "sh", "-c", `ip link set lo up && exec "$0" "$@"`}
+
 // networked compares what has to do with networks: each daemon in a network namespace of its
 // own, with its default bridge.
 func networked(args []string) (err error) {
@@ -72,16 +75,15 @@ func networked(args []string) (err error) {
 }
 
 func (c *comparison) assembleRouted() (err error) {
-	wrap := []string{"unshare", "-n", "sh", "-c", `ip link set lo up && exec "$0" "$@"`}
 	own, err := harness.EngineCLI()
 	if err != nil {
 		return err
 	}
-	if c.engine, err = harness.StartEngine(harness.Options{ExecRoot: filepath.Join(c.runDir, "engine"), DefaultBridge: true, Wrap: wrap}); err != nil {
+	if c.engine, err = harness.StartEngine(harness.Options{ExecRoot: filepath.Join(c.runDir, "engine"), DefaultBridge: true, Wrap: ownNetwork}); err != nil {
 		return err
 	}
 	c.undo = append(c.undo, c.engine.Destroy)
-	if c.dockerd, err = harness.StartDockerd(harness.Options{ExecRoot: filepath.Join(c.runDir, "docker"), DefaultBridge: true, Wrap: wrap}); err != nil {
+	if c.dockerd, err = harness.StartDockerd(harness.Options{ExecRoot: filepath.Join(c.runDir, "docker"), Wrap: ownNetwork}); err != nil {
 		return err
 	}
 	c.undo = append(c.undo, c.dockerd.Destroy)

@@ -18,11 +18,12 @@ import (
 	"github.com/jobengine/engine/test/harness"
 )
 
-// phases prints where the time of one `run --rm --network none` goes: medians of
+// phases prints where the time of one `run --rm` goes: medians of
 // many cold starts, from the marks that client, daemon and supervisor write.
 func phases(args []string) (err error) {
 	flags := flag.NewFlagSet("phases", flag.ExitOnError)
 	rounds := flags.Int("rounds", 25, "starts")
+	verb := flags.String("verb", "run", "run (without network), run-bridge, run-port")
 	idle := flags.Duration("idle", 100*time.Millisecond, "pause before each")
 	verbose := flags.Bool("v", false, "also the steps of libcontainer")
 	if err := flags.Parse(args); err != nil {
@@ -34,10 +35,15 @@ func phases(args []string) (err error) {
 	}
 	defer b.close(&err)
 	trace := filepath.Join(b.dir, "trace")
-	engine, err := b.startEngine(phase.Variable + "=" + trace)
+	options := harness.Options{ExecRoot: filepath.Join(b.runDir, "engine"), Env: []string{phase.Variable + "=" + trace}}
+	if *verb != "run" {
+		options.DefaultBridge, options.Wrap = true, ownNetwork
+	}
+	engine, err := harness.StartEngine(options)
 	if err != nil {
 		return err
 	}
+	b.undo = append(b.undo, engine.Destroy)
 	if err := b.load(engine); err != nil {
 		return err
 	}
@@ -53,7 +59,7 @@ func phases(args []string) (err error) {
 		}
 		time.Sleep(*idle)
 		began := time.Now()
-		if err := c.run(c.command("run")); err != nil {
+		if err := c.run(c.command(*verb)); err != nil {
 			return err
 		}
 		ended := time.Now()
@@ -69,7 +75,7 @@ func phases(args []string) (err error) {
 	if code, text, _, err := engine.Do(http.MethodGet, "/_ping", nil); err != nil || code != http.StatusOK {
 		return fmt.Errorf("the daemon is not well: %d %s %v", code, text, err)
 	}
-	fmt.Printf("phases of `run --rm --network none busybox true`: medians of %d starts after %s of rest, in ms; load %s\n\n", *rounds, *idle, load())
+	fmt.Printf("phases of `%s`: medians of %d starts after %s of rest, in ms; load %s\n\n", strings.Join(c.command(*verb)[1:], " "), *rounds, *idle, load())
 	fmt.Printf("| at | took | who | what is done then |\n|---|---|---|---|\n")
 	before := 0.0
 	for _, p := range summary(runs) {
