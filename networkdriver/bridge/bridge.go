@@ -25,9 +25,8 @@ type Driver struct {
 	table *firewall.Table
 	other *foreign.Filters
 	links *netlink.Handle
-	// conntrack is a socket of its own: what it is asked may take long.
-	conntrack *netlink.Handle
-	relay     uint16 // where the engine's relay listens; 0: nowhere
+	stale *stale
+	relay uint16 // where the engine's relay listens; 0: nowhere
 
 	mu       sync.Mutex
 	networks map[string]*network
@@ -66,7 +65,12 @@ func New(cfg networkdriver.Config) (networkdriver.Driver, error) {
 		conntrack.Close()
 		return nil, err
 	}
-	d := &Driver{cfg: cfg, table: table, links: links, conntrack: conntrack, networks: map[string]*network{}}
+	d := &Driver{cfg: cfg, table: table, links: links, networks: map[string]*network{}}
+	d.stale = &stale{conntrack: conntrack, failed: func(err error) {
+		if cfg.Log != nil {
+			cfg.Log.Debugf("bridge networks: connections of withdrawn ports: %v", err)
+		}
+	}}
 	if d.other, err = foreign.New(foreign.Config{Own: cfg.Instance, Mark: firewall.Mark, Priority: firewall.ForwardPriority, Told: d.admitted}); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -90,7 +94,7 @@ func (d *Driver) healed(healed bool, err error) {
 // Close ends the driver's connections to the kernel.
 func (d *Driver) Close() error {
 	d.links.Close()
-	d.conntrack.Close()
+	d.stale.close()
 	var err error
 	if d.other != nil {
 		err = d.other.Close()
