@@ -36,7 +36,7 @@ build: deps
 test: deps-test build check
 	@$(MAKE) --no-print-directory room
 	@echo "test: unit and conformance tests, with the leak check around them"
-	@bin/leakcheck scripts/gotest.sh ./... -tags '$(TAGS)'
+	@bin/leakcheck scripts/gotest.sh ./... -tags '$(TAGS)' -timeout 20m
 	@$(MAKE) --no-print-directory system
 	@$(MAKE) --no-print-directory parity
 	@echo "test: all passed"
