@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// panicky panics where a container's name asks for it.
+// panicky panics where a container's name asks for it, or ends the whole supervisor.
 type panicky struct{ *fake.Driver }
 
 func newPanicky(o execdriver.Options) (execdriver.Driver, error) {
@@ -54,7 +54,14 @@ func (d panicky) Create(ctx context.Context, id string, b execdriver.Bundle, s e
 	if strings.HasPrefix(id, "panic-create") {
 		panic("as asked")
 	}
-	return d.Driver.Create(ctx, id, b, s)
+	if id == "die-early" {
+		os.Exit(9)
+	}
+	p, err := d.Driver.Create(ctx, id, b, s)
+	if id == "die-late" {
+		os.Exit(9)
+	}
+	return p, err
 }
 
 func (d panicky) Exec(ctx context.Context, id string, p *specs.Process, s execdriver.Stdio) (execdriver.Process, error) {

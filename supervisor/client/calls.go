@@ -53,6 +53,9 @@ const expectPause = 4 * time.Millisecond
 func (c *Client) Create(ctx context.Context, q protocol.Create) (Started, error) {
 	q.Op = rand.Text()
 	s, stdin, err := c.takeProcess(ctx, protocol.OpCreate, q, nil)
+	if errors.Is(err, errDeadly) {
+		_ = c.Delete(ctx, q.ID) // the last of them may have come far
+	}
 	if err == nil {
 		c.hold(q.ID, s, stdin, q.OpenStdin && !q.Tty)
 	}

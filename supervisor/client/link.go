@@ -127,7 +127,7 @@ func (l *link) do(ctx context.Context, op string, in any, files ...*os.File) err
 	return nil
 }
 
-// call repeats a request until a supervisor has answered it.
+// call repeats a request until a supervisor has answered it, or too many have died over it.
 func (c *Client) call(ctx context.Context, op string, in, out any, files ...*os.File) ([]*os.File, error) {
 	body, err := json.Marshal(in)
 	if err != nil {
@@ -142,6 +142,9 @@ func (c *Client) call(ctx context.Context, op string, in, out any, files ...*os.
 		if errors.Is(err, errLost) {
 			l.conn.Close()
 			c.unset(l)
+			if err := c.afterDeath(ctx, op, attempt); err != nil {
+				return nil, err
+			}
 			continue
 		} else if err != nil {
 			return nil, err
