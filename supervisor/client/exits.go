@@ -95,7 +95,7 @@ func (c *Client) told(m protocol.Message) {
 
 func (c *Client) toldExit(e protocol.Exit) {
 	if e.ExecID == "" {
-		c.release(e.Container)
+		c.releaseRun(e.Container, e.Pid)
 	}
 	c.exits.add(e)
 }

@@ -17,6 +17,7 @@ import (
 // the process is gone, a terminal without a master hangs up, a stdin without a
 // writer ends, and what is in a FIFO that nobody holds is lost.
 type held struct {
+	pid                   int
 	pidfd, tty            *os.File
 	stdin, stdout, stderr int                 // pipes, not read or written through these; -1: none
 	inputs                map[*Input]struct{} // what OpenStdin has given
@@ -25,7 +26,7 @@ type held struct {
 // hold keeps duplicates of what Create or Take gave; stdin becomes its own. With
 // hasStdin a supervisor of an earlier version that gave none has it as a FIFO.
 func (c *Client) hold(id string, s Started, stdin *os.File, hasStdin bool) {
-	h := &held{stdin: -1, stdout: -1, stderr: -1}
+	h := &held{pid: s.Pid, stdin: -1, stdout: -1, stderr: -1}
 	h.pidfd = duplicate(s.PidFD)
 	dir := protocol.ContainerDir(c.o.ExecRoot, id)
 	if s.TTY != nil {
@@ -111,6 +112,20 @@ func (c *Client) release(id string) {
 	h := c.held[id]
 	h.closeInputs()
 	delete(c.held, id)
+	c.mu.Unlock()
+	h.close()
+}
+
+// releaseRun lets go of a container whose process has ended. The end of a former run
+// may be told after the next one has begun, which must not lose what is held for it.
+func (c *Client) releaseRun(id string, pid int) {
+	c.mu.Lock()
+	h := c.held[id]
+	if h != nil && h.pid != pid {
+		h = nil
+	} else {
+		delete(c.held, id)
+	}
 	c.mu.Unlock()
 	h.close()
 }
