@@ -124,6 +124,7 @@ func (c *Client) releaseRun(id string, pid int) {
 	if h != nil && h.pid != pid {
 		h = nil
 	} else {
+		h.closeInputs()
 		delete(c.held, id)
 	}
 	c.mu.Unlock()
