@@ -70,6 +70,13 @@ type Router interface {
 	Routes(networkID string, v6 bool) bool
 }
 
+// A Completer knows more of a network than the request says.
+type Completer interface {
+	// Complete gives the description back with what follows from it, such as Internal, or an error of the
+	// kind that CreateNetwork has. Nothing is made.
+	Complete(n Network) (Network, error)
+}
+
 // A Settler needs a moment, when the sandbox is configured, until packets flow.
 type Settler interface {
 	// Settle waits for it, but not for long, and reports nothing: a packet that is lost is sent again.
@@ -106,6 +113,8 @@ type Capabilities struct {
 	Addresses bool
 	// HostNamespace: containers share the network namespace of the host; there are no endpoints.
 	HostNamespace bool
+	// Detached: the host has no address on such a network, and is not reached there.
+	Detached bool
 }
 
 // CapabilitiesOf asks a driver.

@@ -158,8 +158,8 @@ func (d *Driver) makeBridge(nw *network) (made bool, err error) {
 		}
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name, attrs.MTU = nw.name, nw.mtu
-		if attrs.HardwareAddr = macOf(nw.gateway4()); attrs.HardwareAddr == nil {
-			attrs.HardwareAddr = macOf(nw.gateway6())
+		if attrs.HardwareAddr = networkdriver.MAC(nw.gateway4()); attrs.HardwareAddr == nil {
+			attrs.HardwareAddr = networkdriver.MAC(nw.gateway6())
 		}
 		if err = d.links.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil && !errors.Is(err, unix.EEXIST) {
 			return false, fmt.Errorf("make bridge %s: %w", nw.name, err)
@@ -429,14 +429,4 @@ func (d *Driver) find(networkID, endpointID string) (*network, *endpoint, error)
 
 func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
-}
-
-// macOf makes a locally administered address from an IPv4 address, or from the last four bytes
-// of an IPv6 address, so that the same address has the same MAC after a restart.
-func macOf(a netip.Addr) net.HardwareAddr {
-	if !a.IsValid() {
-		return nil
-	}
-	b := a.AsSlice()
-	return append(net.HardwareAddr{0x02, 0x42}, b[len(b)-4:]...)
 }

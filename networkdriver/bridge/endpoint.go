@@ -22,8 +22,8 @@ func (d *Driver) CreateEndpoint(_ context.Context, e networkdriver.Endpoint) (ne
 		return e, err
 	}
 	if e.MAC == nil {
-		if e.MAC = macOf(e.Address.Addr()); e.MAC == nil {
-			e.MAC = macOf(e.AddressIPv6.Addr())
+		if e.MAC = networkdriver.MAC(e.Address.Addr()); e.MAC == nil {
+			e.MAC = networkdriver.MAC(e.AddressIPv6.Addr())
 		}
 	}
 	d.mu.Lock()
