@@ -7,6 +7,7 @@ import (
 	"github.com/jobengine/engine/networkdriver"
 	"github.com/jobengine/engine/networkdriver/bridge"
 	"github.com/jobengine/engine/networkdriver/host"
+	"github.com/jobengine/engine/networkdriver/macvlan"
 	"github.com/jobengine/engine/networkdriver/null"
 )
 
@@ -21,5 +22,6 @@ func addGraphDrivers(r *Registry[graphdriver.New]) {
 func addNetworkDrivers(r *Registry[networkdriver.New]) {
 	r.Add("bridge", bridge.New)
 	r.Add("host", host.New)
+	r.Add("macvlan", macvlan.New)
 	r.Add("null", null.New)
 }

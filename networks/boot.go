@@ -34,6 +34,9 @@ func (n *Networks) Boot(ctx context.Context) error {
 		byDriver[name] = nil // also one without networks may find something of a former life
 	}
 	for _, nw := range n.all() {
+		if nw.ConfigOnly {
+			continue
+		}
 		byDriver[nw.Driver] = append(byDriver[nw.Driver], n.restored(nw))
 	}
 	for name, list := range byDriver {

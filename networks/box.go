@@ -167,6 +167,9 @@ func (n *Networks) addEndpoint(ctx context.Context, box *Box, nw *Network, confi
 func (n *Networks) enter(ep *Endpoint) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if ep.network.ConfigOnly {
+		return errs.Forbidden("cannot create endpoint on configuration-only network")
+	}
 	if ep.network.removing || n.byID[ep.Network] != ep.network {
 		return errs.NotFound("network %s not found", ep.network.Name)
 	}

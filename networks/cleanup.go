@@ -29,7 +29,9 @@ func (n *Networks) CleanUp(ctx context.Context) error {
 	var failed []error
 	byDriver := map[string][]networkdriver.Network{}
 	for _, nw := range n.all() {
-		byDriver[nw.Driver] = append(byDriver[nw.Driver], nw.forDriver())
+		if !nw.ConfigOnly {
+			byDriver[nw.Driver] = append(byDriver[nw.Driver], nw.forDriver())
+		}
 	}
 	for name, driver := range n.cfg.Drivers {
 		if c, ok := driver.(networkdriver.Cleaner); ok {

@@ -116,7 +116,7 @@ func (n *Networks) disconnect(ctx context.Context, box *Box, ep *Endpoint) error
 	}
 	err := n.route(box)
 	if ep.Publishes {
-		if next := box.publisher(); next != nil {
+		if next := n.publishing(box); next != nil {
 			n.mu.Lock()
 			next.Publishes = true
 			n.mu.Unlock()

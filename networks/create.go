@@ -21,6 +21,10 @@ import (
 )
 
 func (n *Networks) create(ctx context.Context, _ *engine.Job, in jobs.NetworkCreateIn) (jobs.NetworkCreateOut, error) {
+	var err error
+	if in.CreateRequest, err = n.configured(in.CreateRequest); err != nil {
+		return jobs.NetworkCreateOut{}, err
+	}
 	r, err := n.newRecord(in.CreateRequest)
 	if err != nil {
 		return jobs.NetworkCreateOut{}, err
@@ -57,18 +61,19 @@ func (n *Networks) newRecord(in network.CreateRequest) (*record, error) {
 		return nil, errs.Forbidden("cannot create a swarm scoped network when swarm is not active")
 	case in.Scope != "" && in.Scope != "local":
 		return nil, errs.Invalid("invalid scope %q: networks of this engine are local", in.Scope)
-	case in.ConfigOnly, in.ConfigFrom != nil && in.ConfigFrom.Network != "":
-		return nil, errs.NotImplemented("config-only networks do not exist yet in this version")
+	case in.Driver == "ipvlan" && !in.ConfigOnly && n.cfg.Drivers["ipvlan"] == nil:
+		return nil, errs.NotImplemented("ipvlan networks do not exist in this version; macvlan networks do")
 	}
 	if r.Driver == "" {
 		r.Driver = "bridge"
 	}
-	d, ok := n.cfg.Drivers[r.Driver]
-	if !ok {
-		return nil, errs.NotFound("plugin %q not found", r.Driver)
+	if r.ConfigOnly = in.ConfigOnly; r.ConfigOnly {
+		r.Driver = "null"
+	} else if err := n.checkDriver(r); err != nil {
+		return nil, err
 	}
-	if networkdriver.CapabilitiesOf(d).Predefined {
-		return nil, errs.Forbidden("only one instance of \"%s\" network is allowed", r.Driver)
+	if in.ConfigFrom != nil {
+		r.ConfigFrom = in.ConfigFrom.Network
 	}
 	if in.EnableIPv4 != nil {
 		r.EnableIPv4 = *in.EnableIPv4
@@ -100,6 +105,25 @@ func (n *Networks) newRecord(in network.CreateRequest) (*record, error) {
 	return r, nil
 }
 
+// checkDriver looks for the driver, and asks it for what it knows better.
+func (n *Networks) checkDriver(r *record) error {
+	d, ok := n.cfg.Drivers[r.Driver]
+	if !ok {
+		return errs.NotFound("plugin %q not found", r.Driver)
+	}
+	if networkdriver.CapabilitiesOf(d).Predefined {
+		return errs.Forbidden("only one instance of \"%s\" network is allowed", r.Driver)
+	}
+	if c, ok := d.(networkdriver.Completer); ok {
+		completed, err := c.Complete((&Network{record: *r}).forDriver())
+		if err != nil {
+			return err
+		}
+		r.Internal = completed.Internal
+	}
+	return nil
+}
+
 // make gives a record its subnets, writes it, and lets the driver make the network.
 func (n *Networks) make(ctx context.Context, r *record, asked *network.IPAM) (*Network, error) {
 	nw, err := n.reserve(r, asked)
@@ -114,8 +138,8 @@ func (n *Networks) make(ctx context.Context, r *record, asked *network.IPAM) (*N
 		}
 	}()
 	// The record first: what a kill leaves in the kernel has an owner then.
-	if err = n.save(&nw.record); err != nil {
-		return nil, err
+	if err = n.save(&nw.record); err != nil || nw.ConfigOnly {
+		return nw, err
 	}
 	if err = n.cfg.Drivers[nw.Driver].CreateNetwork(ctx, nw.forDriver()); err != nil {
 		if e := durable.Remove(n.cfg.FS, n.recordPath(nw.ID)); e != nil {
@@ -140,10 +164,19 @@ func (n *Networks) reserve(r *record, asked *network.IPAM) (*Network, error) {
 			return nil, errs.Conflict("network with name %s already exists", r.Name)
 		}
 		for _, s := range nw.Subnets {
-			ours = append(ours, s.Subnet)
+			if !nw.ConfigOnly {
+				ours = append(ours, s.Subnet)
+			}
 		}
 	}
-	if networkdriver.CapabilitiesOf(n.cfg.Drivers[r.Driver]).Addresses && r.IPAMDriver != "null" {
+	if r.ConfigFrom != "" {
+		if _, err := n.configurationLocked(r.ConfigFrom); err != nil {
+			return nil, err
+		}
+	}
+	if r.ConfigOnly {
+		r.keepSubnets(asked)
+	} else if networkdriver.CapabilitiesOf(n.cfg.Drivers[r.Driver]).Addresses && r.IPAMDriver != "null" {
 		if err := n.chooseSubnets(r, asked, ours, onHost); err != nil {
 			return nil, err
 		}

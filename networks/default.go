@@ -41,7 +41,7 @@ func (n *Networks) defaultBridge(id string, was *Network) (*record, error) {
 	var taken []netip.Prefix
 	for _, nw := range n.byID {
 		for _, s := range nw.Subnets {
-			if nw.ID != id {
+			if nw.ID != id && !nw.ConfigOnly {
 				taken = append(taken, s.Subnet)
 			}
 		}

@@ -24,7 +24,7 @@ func (n *Networks) prune(ctx context.Context, _ *engine.Job, in jobs.NetworkPrun
 		if ctx.Err() != nil {
 			break
 		}
-		if !nw.userDefined() || !f.Pruned(nw.Created, until, nw.Labels) {
+		if !nw.userDefined() || nw.ConfigOnly || !f.Pruned(nw.Created, until, nw.Labels) {
 			continue
 		}
 		n.mu.Lock()

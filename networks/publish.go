@@ -19,7 +19,7 @@ import (
 func (n *Networks) reservePorts(box *Box) error {
 	r := box.Asked
 	var exposed []network.Port
-	gateway := box.publisher()
+	gateway := n.publishing(box)
 	wanted, err := n.wantedPorts(r, gateway)
 	if err != nil {
 		return err
@@ -58,6 +58,18 @@ func (b *Box) publisher() *Endpoint {
 		return v6
 	}
 	return v4
+}
+
+// publishing is the publisher, if its driver publishes at all: with others ports have no effect.
+func (n *Networks) publishing(box *Box) *Endpoint {
+	ep := box.publisher()
+	if ep == nil {
+		return nil
+	}
+	if _, ok := n.cfg.Drivers[ep.network.Driver].(networkdriver.Publisher); !ok {
+		return nil
+	}
+	return ep
 }
 
 // bindIP is where ports are published that name no address.

@@ -24,6 +24,8 @@ type record struct {
 	Driver      string
 	Internal    bool              `json:",omitempty"`
 	Attachable  bool              `json:",omitempty"`
+	ConfigOnly  bool              `json:",omitempty"` // no network, but a description to make some from
+	ConfigFrom  string            `json:",omitempty"` // the name of the description that it was made from
 	EnableIPv4  bool              `json:",omitempty"`
 	EnableIPv6  bool              `json:",omitempty"`
 	IPAMDriver  string            `json:",omitempty"`
@@ -109,6 +111,7 @@ func (r *record) api() network.Network {
 		Name: r.Name, ID: r.ID, Created: r.Created, Scope: "local", Driver: r.Driver,
 		EnableIPv4: r.EnableIPv4, EnableIPv6: r.EnableIPv6, IPAM: ipam,
 		Internal: r.Internal, Attachable: r.Attachable,
+		ConfigOnly: r.ConfigOnly, ConfigFrom: network.ConfigReference{Network: r.ConfigFrom},
 		Options: orEmpty(r.Options), Labels: orEmpty(r.Labels),
 	}
 }

@@ -24,6 +24,9 @@ func (n *Networks) remove(ctx context.Context, _ *engine.Job, in jobs.NetworkRem
 
 func (n *Networks) removeNetwork(ctx context.Context, nw *Network) error {
 	driver := n.cfg.Drivers[nw.Driver]
+	if nw.ConfigOnly {
+		driver = nil // it is a record, and nothing else
+	}
 	if !nw.userDefined() || driver != nil && networkdriver.CapabilitiesOf(driver).Predefined {
 		return errs.Forbidden("%s is a pre-defined network and cannot be removed", nw.Name)
 	}
@@ -32,6 +35,9 @@ func (n *Networks) removeNetwork(ctx context.Context, nw *Network) error {
 	case nw.removing || n.byID[nw.ID] != nw:
 		n.mu.Unlock()
 		return errs.NotFound("network %s not found", nw.Name)
+	case n.dependsLocked(nw):
+		n.mu.Unlock()
+		return errs.Forbidden("error while removing network: configuration network %q is in use", nw.Name)
 	case len(nw.endpoints) > 0:
 		var users []string
 		for _, ep := range nw.endpoints {
