@@ -63,7 +63,7 @@ room:
 ## torture: the tests that kill, drop and repeat, at full length (hours); TORTURE_ROUNDS, TORTURE_SEED, TORTURE_RUN
 torture: deps-test bin/engine
 	TORTURE=1 TORTURE_ROUNDS=$${TORTURE_ROUNDS:-200} $(GO) test -tags system -count=1 -timeout 4h -v \
-		-run "$${TORTURE_RUN:-Torture|Kills|Soak|Idle}" ./test/
+		-run "$${TORTURE_RUN:-Torture|Kills|Soak|Idle|Crowd}" ./test/
 
 ## cuts: kills inside every verb, power cuts and damage, TORTURE_ROUNDS of each (needs root)
 cuts: deps-test bin/engine
