@@ -55,6 +55,9 @@ func TestTheDefaultBridgeGoesByItsFlags(t *testing.T) {
 	e.inside("two").getsNothing("tcp", "["+six+"]:80")
 
 	assert.Equal(t, e.must("port", "one"), "80/tcp -> 127.0.0.1:8080", "--ip")
+	e.must("network", "create", "-o", "com.docker.network.bridge.host_binding_ipv4=10.213.0.1", "mine")
+	e.sleeper("three", "--network", "mine", "-p", "8081:80")
+	assert.Equal(t, e.must("port", "three"), "80/tcp -> 10.213.0.1:8081", "the network's option")
 	e.host().gets("tcp", "127.0.0.1:8080", "one 10.66.7.9")
 	lan.getsNothing("tcp", "10.213.0.1:8080")
 }

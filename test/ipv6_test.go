@@ -102,6 +102,7 @@ func TestIPv6OfTheHostInFrontOfAContainerWithoutIt(t *testing.T) {
 	e.sleeper("web", "-p", "8080:80", "-p", "8080:80/udp", "-p", "[::1]:8081:81", "-p", "20000-29999:20000-29999", "-p", "20000-29999:20000-29999/udp")
 	gateway := e.must("inspect", "-f", "{{.NetworkSettings.Networks.bridge.Gateway}}", "web")
 	in := e.inside("web")
+	assert.Equal(t, in.sh("ip -6 -o addr show eth0"), "", "not even addresses that the kernel gives itself")
 	for _, port := range []string{"80", "81", "20007", "29999"} {
 		in.serve("tcp", ":"+port, "web"+port)
 		in.serve("udp", ":"+port, "web"+port)
