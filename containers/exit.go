@@ -9,6 +9,7 @@ import (
 
 	"github.com/moby/moby/api/types/events"
 
+	"github.com/jobengine/engine/internal/failpoint"
 	"github.com/jobengine/engine/internal/phase"
 )
 
@@ -91,6 +92,10 @@ func (c *Containers) ended(ctx context.Context, ct *Container, e Exit, obey bool
 	trouble("unmount", c.putRootfs(ctx, ct.id))
 	phase.Mark("daemon", "layer unmounted")
 	err := <-freed
+	if err != nil { // nobody comes by again until the container is started or removed
+		c.log.Warnf("container %s has ended: free what the runtime holds: %v: trying again", ct.id, err)
+		err = c.runtime.Delete(ctx, ct.id)
+	}
 	trouble("free what the runtime holds", err)
 	phase.Mark("daemon", "supervisor has deleted")
 	ct.setFreed(err == nil)
@@ -122,6 +127,7 @@ func (c *Containers) ended(ctx context.Context, ct *Container, e Exit, obey bool
 		// The exit file is durable already and is read again at the next boot if need be.
 		trouble("record", c.saveUnsynced(ct))
 	}
+	_ = failpoint.Hit(failpoint.ExitRecorded)
 	return now
 }
 

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jobengine/engine/internal/archive"
+	"github.com/jobengine/engine/internal/failpoint"
 )
 
 // NaiveDiff makes a full Driver of a ProtoDriver. A driver that also has optional
@@ -171,6 +172,9 @@ func (n naive) ApplyDiff(ctx context.Context, id string, diff io.Reader) (int64,
 	done, err := archive.Unpack(ctx, dir, diff, o)
 	if e := n.p.Put(context.WithoutCancel(ctx), id); err == nil {
 		err = e
+	}
+	if err == nil {
+		err = failpoint.Hit(failpoint.GraphApply)
 	}
 	if err != nil {
 		return 0, err

@@ -9,6 +9,7 @@ import (
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/network"
 
+	"github.com/jobengine/engine/internal/failpoint"
 	"github.com/jobengine/engine/internal/sandbox"
 )
 
@@ -27,6 +28,9 @@ func (n *Networks) Connect(ctx context.Context, container, ref string, config *n
 		return err
 	}
 	itf, err := n.join(ctx, ep, box.freeName())
+	if err == nil {
+		err = failpoint.Hit(failpoint.EndpointMade)
+	}
 	if err == nil && itf.Name != "" {
 		itf.Gateway, itf.GatewayIPv6 = netip.Addr{}, netip.Addr{}
 		if err = sandbox.Connect(box.path(), itf); err == nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/internal/durable"
 	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/internal/failpoint"
 	"github.com/jobengine/engine/jobs"
 	"github.com/jobengine/engine/networkdriver"
 	"github.com/jobengine/engine/networks/ipam"
@@ -141,7 +142,10 @@ func (n *Networks) make(ctx context.Context, r *record, asked *network.IPAM) (*N
 	if err = n.save(&nw.record); err != nil || nw.ConfigOnly {
 		return nw, err
 	}
-	if err = n.cfg.Drivers[nw.Driver].CreateNetwork(ctx, nw.forDriver()); err != nil {
+	if err = failpoint.Hit(failpoint.NetworkRecord); err == nil {
+		err = n.cfg.Drivers[nw.Driver].CreateNetwork(ctx, nw.forDriver())
+	}
+	if err != nil {
 		if e := durable.Remove(n.cfg.FS, n.recordPath(nw.ID)); e != nil {
 			n.cfg.Log.Errorf("network %s: it could not be made, and its record not be removed: %v", nw.Name, e)
 		}

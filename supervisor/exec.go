@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/failpoint"
 	"github.com/jobengine/engine/internal/idmap"
 	"github.com/jobengine/engine/internal/pidfd"
 	"github.com/jobengine/engine/supervisor/protocol"
@@ -54,6 +55,7 @@ func (s *supervisor) exec(q protocol.Exec, files []*os.File) (reply, error) {
 		// The zombie is ours, so its start time is there even if it has ended.
 		x.process.StartTime, _ = pidfd.StartTime(p.Pid)
 		c.mu.Unlock()
+		_ = failpoint.Hit(failpoint.ExecMade)
 		c.saveExec(q.ExecID, execState{Op: q.Op, Process: x.process})
 		defer func() { go s.awaitExec(c, q.ExecID, x) }()
 	}

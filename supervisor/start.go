@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/failpoint"
 	"github.com/jobengine/engine/internal/phase"
 	"github.com/jobengine/engine/supervisor/protocol"
 )
@@ -36,6 +37,9 @@ func (s *supervisor) start(q protocol.Start) (reply, error) {
 	phase.Mark("supervisor", "start arrives")
 	st.Started, st.StartOp = true, q.Op
 	if err := st.save(c.dir); err != nil {
+		return reply{}, err
+	}
+	if err := failpoint.Hit(failpoint.StartSaved); err != nil {
 		return reply{}, err
 	}
 	if err := c.driver.Start(context.Background(), q.ID); err != nil {

@@ -196,7 +196,11 @@ func unowned(d *harness.Daemon) ([]string, error) {
 	look(filepath.Join(d.DataRoot, "tmp"), func(string) bool { return false })
 
 	// Layers are owned by the records of images, those by what is listed.
-	store := filepath.Join(d.DataRoot, "images", "overlay2")
+	driver := "overlay2"
+	if _, err := os.Stat(filepath.Join(d.DataRoot, "images", driver)); err != nil {
+		driver = "vfs"
+	}
+	store := filepath.Join(d.DataRoot, "images", driver)
 	listed := map[string]bool{}
 	for _, img := range images {
 		listed[strings.TrimPrefix(img.ID, "sha256:")] = true
@@ -229,7 +233,10 @@ func unowned(d *harness.Daemon) ([]string, error) {
 		graph[rec.GraphID] = true
 		return chains[strings.TrimSuffix(name, ".json")]
 	})
-	look(filepath.Join(d.DataRoot, "overlay2"), func(name string) bool { return known[name] || graph[name] })
+	look(filepath.Join(d.DataRoot, driver), func(name string) bool {
+		// A container that is dead has the rest of its layer, until it is removed again.
+		return known[name] || graph[name] || known[strings.TrimPrefix(name, ".trash-")]
+	})
 
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/jobengine/engine/execdriver"
 	"github.com/jobengine/engine/internal/cgroupnames"
+	"github.com/jobengine/engine/internal/failpoint"
 	"github.com/jobengine/engine/internal/phase"
 	"github.com/jobengine/engine/internal/rlimit"
 )
@@ -66,6 +67,9 @@ func (d *Driver) Create(_ context.Context, id string, b execdriver.Bundle, stdio
 	phase.Mark("native", "libcontainer has started")
 	r, err := d.saveRecord(id, c)
 	if err == nil {
+		err = failpoint.Hit(failpoint.ExecCreate)
+	}
+	if err == nil {
 		var fd *os.File
 		if fd, err = openPidFD(r.Pid); err == nil {
 			d.mu.Lock()
@@ -106,7 +110,10 @@ func (d *Driver) Start(_ context.Context, id string) error {
 			return nil
 		}
 	}
-	return classify(c.Exec())
+	if err := c.Exec(); err != nil {
+		return classify(err)
+	}
+	return failpoint.Hit(failpoint.ExecStart)
 }
 
 // execFIFO is where a created container's first process waits to be released.

@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/runc/libcontainer"
 
 	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/failpoint"
 )
 
 // Delete implements execdriver.Driver.
@@ -43,6 +44,9 @@ func (d *Driver) Delete(_ context.Context, id string) error {
 	if err := settle(c.Destroy); err != nil {
 		return fmt.Errorf("free container %s: %w", id, err)
 	}
+	if err := failpoint.Hit(failpoint.ExecDelete); err != nil {
+		return err
+	}
 	return d.removeHalf(id)
 }
 
@@ -57,6 +61,9 @@ func (d *Driver) deletePlain(id string) (done bool, err error) {
 		if err := settle(func() error { return cgroups.RemovePath(path) }); err != nil {
 			return true, fmt.Errorf("free container %s: %w", id, err)
 		}
+	}
+	if err := failpoint.Hit(failpoint.ExecDelete); err != nil {
+		return true, err
 	}
 	if err := os.RemoveAll(d.dir(id)); err != nil {
 		return true, err

@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/runc/libcontainer"
 
 	"github.com/jobengine/engine/execdriver"
+	"github.com/jobengine/engine/internal/failpoint"
 	"github.com/jobengine/engine/internal/rlimit"
 )
 
@@ -51,6 +52,11 @@ func (d *Driver) Exec(_ context.Context, id string, p *specs.Process, stdio exec
 		return none, err
 	}
 	fd, err := openPidFD(pid)
+	if err == nil {
+		if err = failpoint.Hit(failpoint.ExecExec); err != nil {
+			fd.Close()
+		}
+	}
 	if err != nil {
 		_ = lp.Signal(unix.SIGKILL)
 		_, _ = lp.Wait()

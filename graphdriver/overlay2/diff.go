@@ -12,6 +12,7 @@ import (
 
 	"github.com/jobengine/engine/internal/archive"
 	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/internal/failpoint"
 )
 
 // Diff packs the layer's own folder, overlayfs' marks turned into AUFS'.
@@ -171,6 +172,9 @@ func (d *Driver) ApplyDiff(ctx context.Context, id string, diff io.Reader) (int6
 	}
 	done, err := archive.Unpack(ctx, d.diff(id), diff, archive.UnpackOptions{Whiteouts: archive.Overlay, RootEntry: true})
 	if err != nil {
+		return 0, err
+	}
+	if err := failpoint.Hit(failpoint.GraphApply); err != nil {
 		return 0, err
 	}
 	r.Size, r.Root = done.Bytes, done.Root

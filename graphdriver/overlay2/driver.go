@@ -13,6 +13,7 @@ import (
 
 	"github.com/jobengine/engine/graphdriver"
 	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/internal/failpoint"
 	"github.com/jobengine/engine/internal/rmtree"
 )
 
@@ -168,7 +169,11 @@ func (d *Driver) create(ctx context.Context, id string, r record) error {
 		}
 	}
 	tmp := filepath.Join(d.home, newPrefix+id)
-	if err := makeLayer(tmp, r, root); err != nil {
+	err := makeLayer(tmp, r, root)
+	if err == nil {
+		err = failpoint.Hit(failpoint.GraphCreate)
+	}
+	if err != nil {
 		_ = rmtree.Path(tmp) // the first error is the one to tell
 		return fmt.Errorf("create layer %s: %w", id, err)
 	}
@@ -249,6 +254,9 @@ func (d *Driver) Remove(_ context.Context, id string) error {
 	}
 	if err != nil && err != unix.ENOENT {
 		return &os.LinkError{Op: "rename", Old: d.dir(id), New: trash, Err: err}
+	}
+	if err := failpoint.Hit(failpoint.GraphRemove); err != nil {
+		return err
 	}
 	return rmtree.Path(trash)
 }

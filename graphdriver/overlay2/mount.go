@@ -2,6 +2,7 @@ package overlay2
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/jobengine/engine/graphdriver"
 	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/internal/failpoint"
 	"github.com/jobengine/engine/internal/rmtree"
 )
 
@@ -51,6 +53,9 @@ func (d *Driver) Get(ctx context.Context, id string) (string, error) {
 				err = unix.EROFS
 			}
 			return "", fmt.Errorf("mount layer %s: %w", id, err)
+		}
+		if err := failpoint.Hit(failpoint.GraphMount); err != nil {
+			return "", errors.Join(err, unmount(dir))
 		}
 	}
 	d.mu.Lock()

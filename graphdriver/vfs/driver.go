@@ -16,6 +16,7 @@ import (
 	"github.com/jobengine/engine/internal/archive"
 	"github.com/jobengine/engine/internal/durable"
 	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/internal/failpoint"
 	"github.com/jobengine/engine/internal/rmtree"
 )
 
@@ -106,6 +107,9 @@ func (d *trees) create(ctx context.Context, id, parent string) error {
 		err = d.fill(ctx, tmp, parent)
 	}
 	if err == nil {
+		err = failpoint.Hit(failpoint.GraphCreate)
+	}
+	if err == nil {
 		err = os.Rename(tmp, d.dir(id))
 	}
 	if err != nil {
@@ -179,12 +183,18 @@ func (d *trees) Remove(_ context.Context, id string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	if err := failpoint.Hit(failpoint.GraphRemove); err != nil {
+		return err
+	}
 	return rmtree.Path(trash)
 }
 
 // Get gives the tree itself: nothing is mounted, so nothing is counted.
 func (d *trees) Get(_ context.Context, id string) (string, error) {
 	if _, err := d.load(id); err != nil {
+		return "", err
+	}
+	if err := failpoint.Hit(failpoint.GraphMount); err != nil {
 		return "", err
 	}
 	return d.root(id), nil

@@ -114,6 +114,7 @@ func (s *Store) SetName(id digest.Digest, name string, tagged time.Time) (moved 
 	if err := s.writeImageRecord(img, durable.WriteJSON); err != nil {
 		return "", err
 	}
+	_ = failpoint.Hit(failpoint.NameRecord)
 	old := map[string]digest.Digest{}
 	s.adopt(img, have, seq, old)
 	return old[name], nil

@@ -5,12 +5,33 @@ const (
 	CreateFolder  = "containers.create.folder"
 	CreateLayer   = "containers.create.layer"
 	CreateRecord  = "containers.create.record"
-	StartStep     = "containers.start.step" // after each of them: use @N
+	StartStep     = "containers.start.step"    // after each of them: use @N
+	ExitRecorded  = "containers.exit.recorded" // by the daemon; can't fail
 	RemovalMarked = "containers.rm.marked"
 	RemovalLayer  = "containers.rm.layer"
 	RemovalRecord = "containers.rm.record"
-	LayerFolder   = "images.publish.folder"     // of a layer's or an image's records, before it has its name
-	ImageRecord   = "images.publish.record"     // can't fail
-	ProcessMade   = "supervisor.create.process" // can't fail
-	ExitSaved     = "supervisor.exit.saved"     // can't fail
+
+	LayerFolder = "images.publish.folder" // of a layer's or an image's records, before it has its name
+	ImageRecord = "images.publish.record" // can't fail
+	NameRecord  = "images.tag.record"     // can't fail
+
+	NetworkRecord = "networks.create.record"
+	EndpointMade  = "networks.connect.endpoint"
+
+	// Inside the graph drivers, whichever is used.
+	GraphCreate = "graphdriver.create" // before the layer has its name
+	GraphApply  = "graphdriver.apply"  // unpacked, not recorded
+	GraphMount  = "graphdriver.mount"
+	GraphRemove = "graphdriver.remove" // it has lost its name, and is on disk
+
+	// Inside the exec driver native, in the supervisor.
+	ExecCreate = "execdriver.create"
+	ExecStart  = "execdriver.start"  // the program runs already
+	ExecDelete = "execdriver.delete" // the cgroups are gone, the rest is there
+	ExecExec   = "execdriver.exec"
+
+	ProcessMade = "supervisor.create.process" // can't fail
+	StartSaved  = "supervisor.start.saved"
+	ExecMade    = "supervisor.exec.process" // can't fail
+	ExitSaved   = "supervisor.exit.saved"   // can't fail
 )
