@@ -45,13 +45,17 @@ type Server struct {
 
 // Serve answers in the namespace of a file such as /proc/PID/ns/net, from now on until Close.
 func Serve(path string, f *Forwarder, v *View, log logrus.FieldLogger) (*Server, error) {
+	return serve(path, f, v, log, leadHere)
+}
+
+func serve(path string, f *Forwarder, v *View, log logrus.FieldLogger, lead func(udp, tcp uint16) error) (*Server, error) {
 	s := &Server{f: f, log: log, forwards: make(underWay, maxForwardsOne), conns: make(underWay, maxConns)}
 	s.view.Store(v)
 	var err error
 	if s.ns, err = os.Open(path); err != nil {
 		return nil, err
 	}
-	if err := sandbox.Do(path, s.listen); err != nil {
+	if err := sandbox.Do(path, func() error { return s.listen(lead) }); err != nil {
 		s.closeSockets()
 		return nil, err
 	}
@@ -61,16 +65,32 @@ func Serve(path string, f *Forwarder, v *View, log logrus.FieldLogger) (*Server,
 	return s, nil
 }
 
-// listen makes the sockets and leads the packets to them.
-func (s *Server) listen() (err error) {
-	here := netip.AddrFrom4(at)
-	if s.udp, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(here, 0))); err != nil {
+// listen makes the sockets and leads the packets to them. Where the kernel can not do that, the sockets
+// are where the packets go.
+func (s *Server) listen(lead func(udp, tcp uint16) error) error {
+	err := s.bind(0)
+	if err != nil {
 		return err
 	}
-	if s.tcp, err = net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(netip.AddrPortFrom(here, 0))); err != nil {
-		return err
+	err = lead(uint16(s.udp.LocalAddr().(*net.UDPAddr).Port), uint16(s.tcp.Addr().(*net.TCPAddr).Port))
+	if err == nil {
+		return nil
 	}
-	return leadHere(uint16(s.udp.LocalAddr().(*net.UDPAddr).Port), uint16(s.tcp.Addr().(*net.TCPAddr).Port))
+	s.udp.Close()
+	s.tcp.Close()
+	if e := s.bind(port); e != nil {
+		return errors.Join(err, e)
+	}
+	s.log.Warnf("dns: the resolver of a container is on port 53 itself, which its programs can not have then: %v", err)
+	return nil
+}
+
+func (s *Server) bind(port uint16) (err error) {
+	here := netip.AddrPortFrom(netip.AddrFrom4(at), port)
+	if s.udp, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(here)); err == nil {
+		s.tcp, err = net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(here))
+	}
+	return err
 }
 
 // Set changes what the container may ask.
