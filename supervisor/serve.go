@@ -55,10 +55,7 @@ func (s *supervisor) serve(l *net.UnixListener, terminate <-chan os.Signal) erro
 			// With containers it stays: they would lose their parent.
 			s.shutdown()
 		case <-s.idle:
-			s.mu.Lock()
-			ends := len(s.containers) == 0
-			s.mu.Unlock()
-			if ends {
+			if s.ends() {
 				s.drivers.forget()
 				// Before nobody listens there: then a daemon would put the socket of a successor in
 				// its place, and the one that is removed would be that one.
@@ -68,6 +65,17 @@ func (s *supervisor) serve(l *net.UnixListener, terminate <-chan os.Signal) erro
 			}
 		}
 	}
+}
+
+// ends says whether it is time to: when those who have asked for what was done last
+// have their answers, and if nobody has come meanwhile.
+func (s *supervisor) ends() bool {
+	for wait := 0; s.answering.Load() > 0 && wait < 200; wait++ {
+		time.Sleep(5 * time.Millisecond)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ending && len(s.containers) == 0
 }
 
 func (s *supervisor) session(c *net.UnixConn) {
@@ -89,6 +97,7 @@ func (s *supervisor) session(c *net.UnixConn) {
 			s.warmer.warm()
 			continue
 		}
+		s.answering.Add(1)
 		go n.handle(m, files)
 	}
 }
@@ -115,6 +124,7 @@ type reply struct {
 }
 
 func (n *session) handle(m protocol.Message, files []*os.File) {
+	defer n.s.answering.Add(-1)
 	defer protocol.CloseAll(files)
 	defer n.s.quiet.Touch()
 	var r reply

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jobengine/engine/execdriver"
@@ -32,6 +33,8 @@ type supervisor struct {
 	starts chan struct{}
 	warmer *warmer
 	quiet  *quiet.After // frees what starts leave to the garbage collector
+
+	answering atomic.Int32 // requests that have no answer yet
 
 	mu         sync.Mutex
 	containers map[string]*container
