@@ -16,28 +16,47 @@ import (
 
 // A row is one promise.
 type row struct {
-	name   string
-	why    string
-	kernel bool // needs root, and a driver that connects
-	run    func(t *testing.T, f *fixture)
+	name  string
+	why   string
+	needs need
+	run   func(t *testing.T, f *fixture)
+}
+
+// A need is what a row asks for.
+type need int
+
+const (
+	nothing  need = iota
+	connects      // a driver whose endpoints have addresses; root, or a Model
+	kernel        // the same, and interfaces to look at: root, and no Model
+)
+
+// A Model is a driver without a kernel behind it. The rows about connections ask it instead of
+// sending packets, and need no root.
+type Model interface {
+	networkdriver.Driver
+	// Connect says which endpoint answers a connection to an address, and at which of its ports. It comes from
+	// a joined endpoint, or from the host if from is "". An error: nobody does.
+	Connect(from string, to netip.AddrPort) (endpoint string, port uint16, err error)
 }
 
 // Run runs the suite on drivers that open gives. Each row has a driver of its own.
 func Run(t *testing.T, open func(t *testing.T) networkdriver.Driver) {
 	for _, r := range rows {
 		t.Run(r.name, func(t *testing.T) {
-			if os.Getuid() == 0 {
+			if os.Getuid() == 0 { // a host of its own for the row
 				runtime.LockOSThread() // never unlocked: the thread ends with the row
 				assert.NilError(t, unix.Unshare(unix.CLONE_NEWNET))
 				up(t, "lo")
 			}
 			d := open(t)
-			f := &fixture{Driver: d, can: networkdriver.CapabilitiesOf(d), open: open}
+			f := &fixture{Driver: d, can: networkdriver.CapabilitiesOf(d), open: open, boxes: map[string]*box{}}
 			if c, ok := d.(networkdriver.Closer); ok {
 				t.Cleanup(func() { c.Close() })
 			}
-			if r.kernel && (os.Getuid() != 0 || !f.can.Addresses) {
-				t.Skip("needs root and a driver that connects")
+			_, model := d.(Model)
+			if r.needs > nothing && !f.can.Addresses || r.needs == kernel && model || r.needs > nothing && !model && os.Getuid() != 0 {
+				t.Skip("needs a driver that connects, and a kernel that it may change")
 			}
 			r.run(t, f)
 			if t.Failed() {
@@ -52,6 +71,17 @@ type fixture struct {
 	networkdriver.Driver
 	can  networkdriver.Capabilities
 	open func(t *testing.T) networkdriver.Driver
+
+	boxes map[string]*box // of a Model, by endpoint
+}
+
+// reopen gives what a later process has: another driver, and the same sandboxes.
+func (f *fixture) reopen(t *testing.T) *fixture {
+	d := f.open(t)
+	if c, ok := d.(networkdriver.Closer); ok {
+		t.Cleanup(func() { c.Close() })
+	}
+	return &fixture{Driver: d, can: f.can, open: f.open, boxes: f.boxes}
 }
 
 func id(kind byte, n int) string { return fmt.Sprintf("%08d", n) + strings.Repeat(string(kind), 56) }

@@ -1,9 +1,10 @@
 // Greeter is an engine of a third party: ours, with a job, a graph driver, an
-// exec driver and a client command of its own.
+// exec driver, a network driver and a client command of its own.
 //
 //	go build -o greeter ./docs/examples/greeter
 //	greeter -d -s counting -e announcing        # the daemon
 //	greeter greet Ada                           # the client
+//	greeter network create -d crowded -o room=2 small
 package main
 
 import (
@@ -19,6 +20,7 @@ func main() {
 	set := builtins.Default()
 	set.Graph.Add("counting", newCounting)
 	set.Exec.Add("announcing", newAnnouncing)
+	set.Network.Add("crowded", newCrowded)
 	set.Jobs.Add("greet", func(eng *engine.Engine) { Greet.Register(eng, greet) })
 
 	set.Role()
