@@ -53,7 +53,8 @@ func (c *Containers) endpoints(s *Snapshot) map[string]*network.EndpointSettings
 	if s.HostConfig.NetworkMode.IsContainer() || s.Config.NetworkDisabled {
 		return all
 	}
-	if running, _ := c.networks.Settings(s.ID); running != nil {
+	// What a run had is given back a moment after its end.
+	if running, _ := c.networks.Settings(s.ID); running != nil && s.State.Running {
 		return running
 	}
 	configured := s.Networks
@@ -90,7 +91,7 @@ func summaries(all map[string]*network.EndpointSettings) map[string]*network.End
 
 // portMap is what is published or exposed, by port; nothing of a container that does not run.
 func (c *Containers) portMap(s *Snapshot) network.PortMap {
-	if _, ports := c.networks.Settings(s.ID); ports != nil {
+	if _, ports := c.networks.Settings(s.ID); ports != nil && s.State.Running {
 		return ports
 	}
 	return network.PortMap{}

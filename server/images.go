@@ -46,7 +46,11 @@ func (s *Server) getImage(w *response, r *request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, imageFor(r.version, &out))
+	v := r.version
+	if strings.HasPrefix(r.UserAgent(), "docker-compose/1.") && !v.before(45) {
+		v = 44 // whatever it asks for: it does not make a container anew without ContainerConfig
+	}
+	return writeJSON(w, http.StatusOK, imageFor(v, &out))
 }
 
 func (s *Server) getImageHistory(w *response, r *request) error {

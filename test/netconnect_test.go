@@ -89,3 +89,17 @@ func TestABridgeHasTheMTUOfItsNetwork(t *testing.T) {
 	assert.Equal(t, out, "1400")
 	assert.Equal(t, e.must("run", "--rm", "--network", "small", "busybox", "cat", "/sys/class/net/eth0/mtu"), "1400")
 }
+
+// Docker publishes what is bound only if it is exposed too, which its command line sees to and other clients forget.
+func TestPortsThatAreBoundArePublished(t *testing.T) {
+	e := startRouted(t)
+	code, text, _, err := e.Do("POST", "/containers/create?name=web", map[string]any{
+		"Image": "busybox", "Cmd": []string{"sleep", "1000"}, "HostConfig": map[string]any{
+			"NetworkMode": "bridge", "PortBindings": map[string]any{"80/tcp": []map[string]string{{"HostPort": "8080"}}},
+		},
+	})
+	assert.NilError(t, err)
+	assert.Equal(t, code, 201, text)
+	e.must("start", "web")
+	assert.Check(t, strings.Contains(e.must("port", "web"), "80/tcp -> 0.0.0.0:8080"))
+}

@@ -29,6 +29,8 @@ const (
 	offPort      = 4  // in struct inet_diag_msg: after family, state, timer, retransmits
 	offAddr      = 8  // source address, 16 bytes
 	answerAtLast = offAddr + 16
+	answerSize   = 72 // attributes follow
+	attrV6Only   = 11 // INET_DIAG_SKV6ONLY
 )
 
 // listeners asks the kernel for all sockets of the host that take packets or connections.
@@ -66,9 +68,30 @@ func listeners(protos map[string]bool) ([]socket, error) {
 					size = 16
 				}
 				ip, _ := netip.AddrFromSlice(a.Data[offAddr : offAddr+size])
-				all = append(all, socket{q.name, ip, binary.BigEndian.Uint16(a.Data[offPort:])})
+				port := binary.BigEndian.Uint16(a.Data[offPort:])
+				all = append(all, socket{q.name, ip, port})
+				if family == unix.AF_INET6 && ip.IsUnspecified() && takesIPv4(a.Data) {
+					all = append(all, socket{q.name, netip.IPv4Unspecified(), port})
+				}
 			}
 		}
 	}
 	return all, nil
+}
+
+// takesIPv4 tells whether an answer is about a socket of [::] that was not restricted to IPv6.
+func takesIPv4(answer []byte) bool {
+	if len(answer) < answerSize {
+		return false
+	}
+	attrs, err := netlink.NewAttributeDecoder(answer[answerSize:])
+	if err != nil {
+		return false
+	}
+	for attrs.Next() {
+		if attrs.Type() == attrV6Only {
+			return attrs.Uint8() == 0
+		}
+	}
+	return false
 }

@@ -174,8 +174,8 @@ func hostText(a netip.Addr) string {
 	return a.String()
 }
 
-// clash tells whether two sockets could not be bound to the same port. One of [::] may take
-// IPv4 too, but need not: it counts for IPv6 only, as most programs have a second one.
+// clash tells whether two sockets could not be bound to the same port. A listener of [::] that takes
+// IPv4 too is two of them.
 func clash(a, b netip.Addr) bool {
 	a, b = a.Unmap(), b.Unmap()
 	if a.Is4() != b.Is4() {

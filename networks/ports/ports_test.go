@@ -128,3 +128,14 @@ func TestAnAddressThatTheHostHasNotPublishesNothing(t *testing.T) {
 	_, err = NewTable().Reserve("a", one(local, 0, 0))
 	assert.NilError(t, err)
 }
+
+func TestAListenerOfBothFamiliesHasThePortOfBoth(t *testing.T) {
+	for kind, taken := range map[string]bool{"tcp": true, "tcp6": false} {
+		l, err := net.Listen(kind, "[::]:0")
+		assert.NilError(t, err)
+		defer l.Close()
+		port := uint16(l.Addr().(*net.TCPAddr).Port)
+		_, err = NewTable().Reserve("a", one(local, port, port))
+		assert.Equal(t, err != nil, taken, "%s: %v", kind, err)
+	}
+}

@@ -77,17 +77,12 @@ func (s *side) forCase(c *testCase) *side {
 
 // options of the daemon.
 func (s *side) options(dir string) harness.Options {
-	switch {
-	case !s.bridged && s.Oracle:
+	if !s.bridged {
 		return harness.Options{Dir: dir}
-	case !s.bridged:
-		return harness.Options{Dir: dir, Flags: []string{"--bridge", "none"}}
 	}
-	o := harness.Options{Dir: dir, Flags: []string{"--bip", bridgeAddress}, Wrap: []string{"unshare", "-n", "sh", "-c", ownHost}}
-	if !s.Oracle {
-		o.Flags = append(o.Flags, "--bridge", "engine0")
+	return harness.Options{
+		Dir: dir, Flags: []string{"--bip", bridgeAddress}, Wrap: []string{"unshare", "-n", "sh", "-c", ownHost}, DefaultBridge: true,
 	}
-	return o
 }
 
 // A host with one address besides loopback, and a default route that leads nowhere.
