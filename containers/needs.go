@@ -72,6 +72,8 @@ type Networks interface {
 	HostGateway(container string) ([]netip.Addr, error)
 	// Settings gives the networks, by name, and ports of a container between Allocate and Release; else nil.
 	Settings(container string) (map[string]*network.EndpointSettings, network.PortMap)
+	// Interfaces names those that a running container has of its networks, as they are called inside.
+	Interfaces(container string) []string
 	// Resolve gives a network's name and id.
 	Resolve(ref string) (name, id string, err error)
 }

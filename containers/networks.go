@@ -151,6 +151,7 @@ func (noNetworks) HostGateway(string) ([]netip.Addr, error) {
 func (noNetworks) Settings(string) (map[string]*network.EndpointSettings, network.PortMap) {
 	return nil, nil
 }
+func (noNetworks) Interfaces(string) []string { return nil }
 func (noNetworks) Resolve(ref string) (string, string, error) {
 	if ref == network.NetworkDefault {
 		ref = network.NetworkNone

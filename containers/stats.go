@@ -11,6 +11,7 @@ import (
 	"github.com/jobengine/engine/containers/stats"
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/internal/pidfd"
 	"github.com/jobengine/engine/internal/usage"
 	"github.com/jobengine/engine/jobs"
 )
@@ -82,9 +83,28 @@ func (c *Containers) reading(ctx context.Context, ct *Container) (stats.Reading,
 	case err != nil:
 		return stats.Reading{}, err
 	}
-	r := stats.Reading{Usage: u}
+	r := stats.Reading{Usage: u, Interfaces: c.interfaces(ct)}
 	r.SystemCPU, r.OnlineCPUs = usage.SystemCPU()
 	return r, nil
+}
+
+// interfaces are the counters of what went through a container's networks: its own, or those of the
+// container whose namespace it is in. In the host's namespace there are none of its own.
+func (c *Containers) interfaces(ct *Container) map[string]usage.Interface {
+	owner, err := c.etcOwner(ct.Snapshot())
+	if err != nil {
+		return nil
+	}
+	names := c.networks.Interfaces(owner.ID)
+	first := pidfd.Process{Pid: ct.Snapshot().State.Pid, StartTime: ct.Snapshot().State.StartTime}
+	if len(names) == 0 || first.Pid <= 0 {
+		return nil
+	}
+	read := usage.Interfaces(first.Pid, names)
+	if !first.Alive() {
+		return nil // the number may have been another's
+	}
+	return read
 }
 
 func (c *Containers) statsOf(ct *Container, now, before stats.Reading) container.StatsResponse {

@@ -19,6 +19,23 @@ func (n *Networks) Settings(container string) (map[string]*network.EndpointSetti
 	return all, box.portMap()
 }
 
+// Interfaces names the interfaces that a running container has of its networks, as they are called inside.
+func (n *Networks) Interfaces(container string) []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	box := n.boxes[container]
+	if box == nil {
+		return nil
+	}
+	var names []string
+	for _, ep := range box.Endpoints {
+		if ep.Interface != "" {
+			names = append(names, ep.Interface)
+		}
+	}
+	return names
+}
+
 func (ep *Endpoint) settings() *network.EndpointSettings {
 	s := ep.Config.Copy()
 	s.NetworkID, s.EndpointID, s.MacAddress, s.DNSNames = ep.Network, ep.ID, network.HardwareAddr(ep.MAC), ep.DNSNames

@@ -12,6 +12,7 @@ type Reading struct {
 	usage.Usage
 	SystemCPU  uint64 // nanoseconds of all CPUs
 	OnlineCPUs int
+	Interfaces map[string]usage.Interface
 }
 
 // Response compares a reading with the one before, which may be zero.
@@ -32,6 +33,15 @@ func Response(id, name string, now, before Reading, hostMemory uint64) container
 	}
 	r.BlkioStats.IoServiceBytesRecursive = entries(now.BlockIO.Bytes)
 	r.BlkioStats.IoServicedRecursive = entries(now.BlockIO.Operations)
+	for name, i := range now.Interfaces {
+		if r.Networks == nil {
+			r.Networks = map[string]container.NetworkStats{}
+		}
+		r.Networks[name] = container.NetworkStats{
+			RxBytes: i.RxBytes, RxPackets: i.RxPackets, RxErrors: i.RxErrors, RxDropped: i.RxDropped,
+			TxBytes: i.TxBytes, TxPackets: i.TxPackets, TxErrors: i.TxErrors, TxDropped: i.TxDropped,
+		}
+	}
 	return r
 }
 

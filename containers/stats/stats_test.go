@@ -28,7 +28,7 @@ func TestAReadingIsComparedWithTheOneBefore(t *testing.T) {
 		Read: then.Add(time.Second), CPU: usage.CPU{Total: 9, Kernel: 4, User: 5, ThrottledTime: 3},
 		Memory: usage.Memory{Usage: 10, Limit: usage.Unlimited}, Pids: usage.Pids{Current: 3, Limit: 8},
 		BlockIO: usage.BlockIO{Bytes: []usage.BlockIOEntry{{Major: 7, Op: "read", Value: 5}}},
-	}}
+	}, Interfaces: map[string]usage.Interface{"eth0": {RxBytes: 1, RxPackets: 2, RxErrors: 3, RxDropped: 4, TxBytes: 5, TxPackets: 6, TxErrors: 7, TxDropped: 8}}}
 	r := Response("c", "/web", now, before, 1<<30)
 	assert.Equal(t, r.CPUStats.CPUUsage.TotalUsage-r.PreCPUStats.CPUUsage.TotalUsage, uint64(2))
 	assert.Equal(t, r.CPUStats.SystemUsage-r.PreCPUStats.SystemUsage, uint64(100))
@@ -37,4 +37,7 @@ func TestAReadingIsComparedWithTheOneBefore(t *testing.T) {
 	assert.Equal(t, r.PidsStats.Limit, uint64(8))
 	assert.Equal(t, r.BlkioStats.IoServiceBytesRecursive[0].Value, uint64(5))
 	assert.Equal(t, r.OSType, "linux")
+	text, err := json.Marshal(r.Networks)
+	assert.NilError(t, err)
+	assert.Equal(t, string(text), `{"eth0":{"rx_bytes":1,"rx_packets":2,"rx_errors":3,"rx_dropped":4,"tx_bytes":5,"tx_packets":6,"tx_errors":7,"tx_dropped":8}}`)
 }
