@@ -168,7 +168,7 @@ func parseRule(text string) (*rule, error) {
 func bridgeRules() []*rule {
 	var list []*rule
 	for _, s := range [][2]string{
-		{`\b(docker0|engine0)\b`, "<bridge>"},
+		{`\b(docker0|engine0|engine-[0-9a-f]{8})\b`, "<bridge>"},
 		{`\b([0-9bcdef][0-9a-f]|a[0-9b-f])(:[0-9a-f]{2}){5}\b`, "<mac>"},
 		{`\b172\.(1[89]|2\d|3[01])\.`, "172.<n>."},
 		{`\b172\.(17|<n>)\.0\.([2-9]|\d{2,3})\b`, "172.$1.0.<host>"},
