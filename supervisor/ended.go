@@ -52,7 +52,7 @@ func (s *supervisor) record(c *container, st state, f *os.File, exit *protocol.E
 			logrus.Errorf("container %s: kill what its first process left: %v", c.id, err)
 		}
 	}
-	c.saveExit(st.Create, *exit)
+	s.recording(func() { c.saveExit(st.Create, *exit) })
 	_ = failpoint.Hit(failpoint.ExitSaved)
 	pidfd.Reap(f)
 	phase.Mark("supervisor", "exit recorded")

@@ -120,7 +120,7 @@ func (s *supervisor) awaitExec(c *container, id string, x *execution) {
 	exit := awaitProcess(x.pidfd, x.process)
 	exit.Container, exit.ExecID = c.id, id
 	leave := s.gate.enterEnd()
-	c.saveExec(id, execState{Op: x.op, Process: x.process, Exit: &exit})
+	s.recording(func() { c.saveExec(id, execState{Op: x.op, Process: x.process, Exit: &exit}) })
 	pidfd.Reap(x.pidfd)
 	s.exits.add(exit) // before it is no longer listed as one that runs
 	c.mu.Lock()

@@ -65,7 +65,7 @@ func (x *exits) ack(a protocol.Ack) (protocol.Exit, bool) {
 // its record until Delete.
 func (s *supervisor) ack(a protocol.Ack) {
 	if e, ok := s.exits.ack(a); ok && e.ExecID != "" {
-		_ = os.Remove(execPath(s.dir(e.Container), e.ExecID))
+		s.recording(func() { _ = os.Remove(execPath(s.dir(e.Container), e.ExecID)) })
 	}
 }
 

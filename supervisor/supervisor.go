@@ -31,8 +31,11 @@ type supervisor struct {
 	// starts bounds how many containers and execs are being started at a time:
 	// each costs a dozen short processes and a copy of the spec.
 	starts chan struct{}
-	warmer *warmer
-	quiet  *quiet.After // frees what starts leave to the garbage collector
+	// records bounds how many write down at a time how a process ended: each that waits for
+	// the disk holds a thread, and Go never gives one back.
+	records chan struct{}
+	warmer  *warmer
+	quiet   *quiet.After // frees what starts leave to the garbage collector
 
 	answering atomic.Int32 // requests that have no answer yet
 
@@ -52,6 +55,7 @@ func newSupervisor(root string, kinds Drivers) (*supervisor, error) {
 		drivers:    open,
 		epoch:      uint64(time.Now().UnixNano()),
 		starts:     make(chan struct{}, 8),
+		records:    make(chan struct{}, 16),
 		warmer:     newWarmer(),
 		quiet:      quiet.Memory(2 * time.Second),
 		containers: map[string]*container{},
@@ -61,6 +65,13 @@ func newSupervisor(root string, kinds Drivers) (*supervisor, error) {
 	s.exits.init(s.epoch)
 	s.ooms.init()
 	return s, nil
+}
+
+// recording does what touches the disk for the end of a process, when it is its turn.
+func (s *supervisor) recording(f func()) {
+	s.records <- struct{}{}
+	defer func() { <-s.records }()
+	f()
 }
 
 func (s *supervisor) dir(id string) string { return protocol.ContainerDir(s.root, id) }

@@ -3,14 +3,18 @@ package client_test
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"gotest.tools/v3/assert"
 
 	"github.com/jobengine/engine/execdriver/exectest"
+	"github.com/jobengine/engine/supervisor/client"
+	"github.com/jobengine/engine/supervisor/protocol"
 )
 
 // TestIdleContainersWeighLittle: no thread for each of them, and at most 0.2 MB.
@@ -58,4 +62,28 @@ func count(t *testing.T, pid int, file, field string) int {
 	}
 	t.Fatalf("no %s in %s", field, file)
 	return 0
+}
+
+// TestManyEndsAtOnceTakeFewThreads: each end is written down, and a thread that waits for
+// a disk stays with the process for good.
+func TestManyEndsAtOnceTakeFewThreads(t *testing.T) {
+	b := newBench(t)
+	b.run(b.request("c", "fake"), "sleep", "1000")
+	pid := b.Hello().Pid
+	release := filepath.Join(b.root, "release")
+	const execs = 150
+	for i := range execs {
+		script := exectest.Script("while ! [ -e " + release + " ]; do sleep 0.2; done")
+		x, err := b.Exec(b.ctx, protocol.Exec{Container: "c", ExecID: fmt.Sprint("x", i), Process: b.process(script...)}, client.Stdio{})
+		assert.NilError(t, err)
+		x.PidFD.Close()
+	}
+	before := count(t, pid, "status", "Threads:")
+	assert.NilError(t, b.Signal(b.ctx, "c", syscall.SIGKILL)) // and with it all of them
+	for i := range execs {
+		b.Ack(b.exit("c", fmt.Sprint("x", i)))
+	}
+	after := count(t, pid, "status", "Threads:")
+	t.Logf("threads %d, and %d after %d ends at once", before, after, execs)
+	assert.Assert(t, after < before+40, "threads %d, then %d", before, after)
 }
