@@ -19,6 +19,7 @@ type finding struct {
 func (System) CmdSystemCheck(c *Cmd, args ...string) error {
 	c.Describe("system check [OPTIONS]", "Look for damaged objects and for what nobody owns")
 	repair := c.Flags().Bool("repair", false, "Repair what can be repaired without losing an object")
+	full := c.Flags().Bool("full", false, "Read the files of all layers and compare them with their digests")
 	format := c.Flags().String("format", "", listFormatHelp)
 	if _, err := c.Parse(args, NoArgs); err != nil {
 		return err
@@ -26,6 +27,9 @@ func (System) CmdSystemCheck(c *Cmd, args ...string) error {
 	query := url.Values{}
 	if *repair {
 		query.Set("repair", "1")
+	}
+	if *full {
+		query.Set("full", "1")
 	}
 	var out struct{ Findings []finding }
 	if err := c.API().Post(c.Context(), "/system/check", query, nil, &out); err != nil {

@@ -3,6 +3,7 @@ package images
 import (
 	"context"
 
+	"github.com/jobengine/engine/images/store"
 	"github.com/jobengine/engine/jobs"
 )
 
@@ -11,6 +12,32 @@ import (
 // but known.
 func (i *Images) Check(ctx context.Context, repair bool) ([]jobs.Finding, error) {
 	faults, err := i.store.Check(ctx)
+	return findings(faults, repair), err
+}
+
+// CheckFull is Check, and reads the files of all layers.
+func (i *Images) CheckFull(ctx context.Context, repair bool) ([]jobs.Finding, error) {
+	found, err := i.Check(ctx, repair)
+	if err != nil {
+		return found, err
+	}
+	faults, err := i.store.Verify(ctx)
+	told := map[string]bool{}
+	for _, f := range found {
+		told[f.Object] = true
+	}
+	for _, f := range faults {
+		if !told[f.Object] {
+			found = append(found, jobs.Finding{
+				Kind: f.Kind, Object: f.Object, Problem: f.Problem,
+				Action: "its files can not be mended: remove it, and its containers, and load or pull it again: engine rmi -f " + shortID(f.Object),
+			})
+		}
+	}
+	return found, err
+}
+
+func findings(faults []store.Fault, repair bool) []jobs.Finding {
 	findings := make([]jobs.Finding, 0, len(faults))
 	for _, fault := range faults {
 		f := jobs.Finding{Kind: fault.Kind, Object: fault.Object, Problem: fault.Problem}
@@ -32,5 +59,5 @@ func (i *Images) Check(ctx context.Context, repair bool) ([]jobs.Finding, error)
 		}
 		findings = append(findings, f)
 	}
-	return findings, err
+	return findings
 }

@@ -5,8 +5,9 @@ import "github.com/jobengine/engine/engine"
 // SystemCheck looks for damage and for what nobody owns.
 var SystemCheck = engine.Define[SystemCheckIn, SystemCheckOut]("system_check")
 
-// SystemCheckIn says whether to repair what can be repaired without losing an object.
-type SystemCheckIn struct{ Repair bool }
+// SystemCheckIn says whether to repair what can be repaired without losing an object,
+// and whether to read the files of all layers.
+type SystemCheckIn struct{ Repair, Full bool }
 
 // SystemCheckOut lists what was found; never nil.
 type SystemCheckOut struct{ Findings []Finding }

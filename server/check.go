@@ -8,7 +8,12 @@ import (
 
 // postSystemCheck is a route of ours. What is found is no failure of the request.
 func (s *Server) postSystemCheck(w *response, r *request) error {
-	out, err := jobs.SystemCheck.Run(settled(r), s.eng, jobs.SystemCheckIn{Repair: r.flag("repair")}, caller(r))
+	in := jobs.SystemCheckIn{Repair: r.flag("repair"), Full: r.flag("full")}
+	ctx := r.Context()
+	if in.Repair { // once begun, a repair is brought to its end
+		ctx = settled(r)
+	}
+	out, err := jobs.SystemCheck.Run(ctx, s.eng, in, caller(r))
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,11 @@ import (
 func (s *System) check(ctx context.Context, _ *engine.Job, in jobs.SystemCheckIn) (jobs.SystemCheckOut, error) {
 	out := jobs.SystemCheckOut{Findings: []jobs.Finding{}}
 	for _, c := range s.Checkers {
-		found, err := c.Check(ctx, in.Repair)
+		look := c.Check
+		if full, ok := c.(FullChecker); ok && in.Full {
+			look = full.CheckFull
+		}
+		found, err := look(ctx, in.Repair)
 		if err != nil {
 			return out, err
 		}

@@ -19,6 +19,13 @@ type Checker interface {
 	Check(ctx context.Context, repair bool) ([]jobs.Finding, error)
 }
 
+// FullChecker is a Checker with more that takes long.
+type FullChecker interface {
+	Checker
+	// CheckFull is Check, and reads all that is kept.
+	CheckFull(ctx context.Context, repair bool) ([]jobs.Finding, error)
+}
+
 // Images is what system needs of the images.
 type Images interface {
 	// Count is the number of images, unnamed ones included.

@@ -299,9 +299,18 @@ func (s *Store) WriteTar(ctx context.Context, w io.Writer, chain digest.Digest) 
 	if err != nil {
 		return err
 	}
+	distrusted, err := s.writeTar(ctx, w, chain, rec)
+	if distrusted {
+		s.distrust(chain) // the next load keeps it anew
+	}
+	return err
+}
+
+// writeTar is WriteTar; unusable says that what was kept of the tar cannot make one.
+func (s *Store) writeTar(ctx context.Context, w io.Writer, chain digest.Digest, rec layerRecord) (unusable bool, err error) {
 	file, err := s.FS.Open(filepath.Join(s.layerDir(chain), tarFile(rec.Tar)))
 	if err != nil {
-		return errs.DataLoss("layer %s: the form of its tar: %v", rec.DiffID, err)
+		return false, errs.DataLoss("layer %s: the form of its tar: %v", rec.DiffID, err)
 	}
 	defer file.Close()
 	ctx, cancel := context.WithCancel(ctx)
@@ -321,14 +330,13 @@ func (s *Store) WriteTar(ctx context.Context, w io.Writer, chain digest.Digest) 
 	n, err := io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(w, verifier)}, struct{ io.Reader }{pr}, make([]byte, tarBuffer))
 	switch {
 	case errdefs.IsDataLoss(err):
-		s.distrust(chain) // the next load keeps it anew
-		return fmt.Errorf("layer %s: %w", rec.DiffID, err)
+		return true, fmt.Errorf("layer %s: %w", rec.DiffID, err)
 	case err != nil:
-		return fmt.Errorf("layer %s: %w", rec.DiffID, err)
+		return false, fmt.Errorf("layer %s: %w", rec.DiffID, err)
 	case n != rec.TarBytes, !verifier.Verified():
-		return errs.DataLoss("layer %s: its files are not what they were: they make another tar; remove the image and load it again", rec.DiffID)
+		return false, errs.DataLoss("layer %s: its files are not what they were: they make another tar; remove the image and load it again", rec.DiffID)
 	}
-	return nil
+	return false, nil
 }
 
 // distrust has the kept form of a tar made again at the next occasion.
