@@ -23,15 +23,15 @@ func (c *Containers) hosts(s *Snapshot) ([]byte, error) {
 			"ff02::1\tip6-allnodes\n" +
 			"ff02::2\tip6-allrouters\n")
 	}
-	fixed, moving, err := c.extraHosts(s)
+	extra, moving, err := c.extraHosts(s)
 	if err != nil {
 		return nil, err
 	}
-	moving = append(moving, c.linkHosts(s)...)
-	if err := c.noteHosts(s, moving); err != nil {
+	links := c.linkHosts(s)
+	if err := c.noteHosts(s, slices.Concat(moving, links)); err != nil {
 		return nil, err
 	}
-	for _, line := range slices.Concat(fixed, moving, c.ownHosts(s)) {
+	for _, line := range slices.Concat(extra, links, c.ownHosts(s)) {
 		b.WriteString(line)
 	}
 	return b.Bytes(), nil
@@ -40,8 +40,8 @@ func (c *Containers) hosts(s *Snapshot) ([]byte, error) {
 // hostGateway is the word for the addresses of the host.
 const hostGateway = "host-gateway"
 
-// extraHosts are the lines that the user wants: fixed ones, and those whose addresses are the engine's to say.
-func (c *Containers) extraHosts(s *Snapshot) (fixed, moving []string, err error) {
+// extraHosts are the lines that the user wants, and those among them whose addresses are the engine's to say.
+func (c *Containers) extraHosts(s *Snapshot) (all, moving []string, err error) {
 	for _, h := range s.HostConfig.ExtraHosts {
 		name, addr, ok := request.CutExtraHost(h)
 		switch {
@@ -54,11 +54,12 @@ func (c *Containers) extraHosts(s *Snapshot) (fixed, moving []string, err error)
 			for _, a := range gateways {
 				moving = append(moving, a.String()+"\t"+name+"\n")
 			}
+			all = append(all, moving[len(moving)-len(gateways):]...)
 		default:
-			fixed = append(fixed, addr+"\t"+name+"\n")
+			all = append(all, addr+"\t"+name+"\n")
 		}
 	}
-	return fixed, moving, nil
+	return all, moving, nil
 }
 
 // ownHosts are the lines by which a container finds itself.
