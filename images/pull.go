@@ -111,18 +111,27 @@ func (p *puller) pullFrom(ctx context.Context, repo *registry.Repository, all bo
 
 // pullOne brings one reference up to date and tells whether that was needed.
 func (p *puller) pullOne(ctx context.Context, repo *registry.Repository, ref reference.Named) (updated bool, err error) {
-	wanted := ""
+	wanted, shown := "", ""
 	switch r := ref.(type) {
 	case reference.Digested:
-		wanted = r.Digest().String()
+		wanted, shown = r.Digest().String(), ref.String()
 	case reference.Tagged:
-		wanted = r.Tag()
+		// The digest of a tag is cheap to have, and what it stands for does not
+		// change under our eyes. Not every registry says it.
+		wanted, shown = r.Tag(), r.Tag()
+		d, err := repo.Head(ctx, wanted)
+		if registry.IsLocked(err) {
+			return false, err
+		}
+		if err == nil {
+			wanted = d.Digest.String()
+		}
 	}
 	top, err := repo.Manifest(ctx, wanted)
 	if err != nil {
 		return false, err
 	}
-	if err := p.out.send(jsonstream.Message{ID: wanted, Status: "Pulling from " + registry.Path(ref)}); err != nil {
+	if err := p.out.send(jsonstream.Message{ID: shown, Status: "Pulling from " + registry.Path(ref)}); err != nil {
 		return false, err
 	}
 	manifest, err := repo.Image(ctx, top, p.platform)

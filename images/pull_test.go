@@ -151,7 +151,7 @@ func TestTheSamePullIsJoined(t *testing.T) {
 	var manifests sync.WaitGroup
 	manifests.Add(clients)
 	s.spoil(func(w http.ResponseWriter, r *http.Request) bool {
-		if strings.Contains(r.URL.Path, "/manifests/") {
+		if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/manifests/") {
 			manifests.Done()
 		} else if isBlobGet(r, o.layers[2].Digest) {
 			manifests.Wait()

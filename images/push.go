@@ -56,7 +56,7 @@ func (i *Images) push(ctx context.Context, job *engine.StreamJob[jobs.PushOpen],
 		return none, err
 	}
 	p.known = i.knownBlobs()
-	return none, i.Registry.Each(ctx, named, in.Auth, registry.ActionPush, func(repo *registry.Repository) error {
+	err = i.Registry.Each(ctx, named, in.Auth, registry.ActionPush, func(repo *registry.Repository) error {
 		for _, ref := range p.refs {
 			if err := p.pushOne(ctx, repo, ref); err != nil {
 				return err
@@ -64,6 +64,7 @@ func (i *Images) push(ctx context.Context, job *engine.StreamJob[jobs.PushOpen],
 		}
 		return nil
 	})
+	return none, registry.Bare(err)
 }
 
 // pusher is one push of one client.

@@ -129,6 +129,7 @@ func (s *Store) Get(d digest.Digest, size int64, open Source) *Blob {
 	if s.active < s.Parallel {
 		s.active++
 		close(b.turn)
+		b.state.Phase = Downloading
 	} else {
 		s.queue = append(s.queue, b)
 	}

@@ -143,13 +143,14 @@ func (a *authorizer) learn(h http.Header) bool {
 }
 
 // header gives what a request for the scope has to say of its caller, "" for
-// nothing. renew says that the last token was refused.
-func (a *authorizer) header(ctx context.Context, scope string, renew bool) (string, error) {
+// nothing. refused is what the registry did not want to hear: a newer token is
+// fetched unless somebody else has done so meanwhile.
+func (a *authorizer) header(ctx context.Context, scope, refused string) (string, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
 	case a.bearer != nil:
-		text, err := a.token(ctx, scope, renew)
+		text, err := a.token(ctx, scope, strings.TrimPrefix(refused, "Bearer "))
 		if err != nil {
 			return "", err
 		}
@@ -164,11 +165,11 @@ func (a *authorizer) header(ctx context.Context, scope string, renew bool) (stri
 }
 
 // token gives a token for the scope; a.mu is held, so that it is asked for once.
-func (a *authorizer) token(ctx context.Context, scope string, renew bool) (string, error) {
+func (a *authorizer) token(ctx context.Context, scope, refused string) (string, error) {
 	if a.creds.RegistryToken != "" {
 		return a.creds.RegistryToken, nil
 	}
-	if t, ok := a.tokens[scope]; ok && !renew && time.Now().Before(t.until) {
+	if t, ok := a.tokens[scope]; ok && t.text != refused && time.Now().Before(t.until) {
 		return t.text, nil
 	}
 	t, err := a.fetchToken(ctx, scope)

@@ -62,7 +62,22 @@ func IsBusy(err error) (after time.Duration, busy bool) {
 // IsRefusal tells whether the registry itself said no: to ask again is of no use.
 func IsRefusal(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && !e.Busy()
+	return errors.As(err, &e) && !e.Busy() || errors.Is(err, errNoBasic)
+}
+
+// IsLocked tells whether credentials are missing or wrong.
+func IsLocked(err error) bool {
+	var e *Error
+	return errors.Is(err, errNoBasic) || errors.As(err, &e) && e.Status == http.StatusUnauthorized
+}
+
+// Bare leaves the request out of an error that is about missing credentials:
+// where docker's pull names it, its push does not.
+func Bare(err error) error {
+	if errors.Is(err, errNoBasic) {
+		return errNoBasic
+	}
+	return err
 }
 
 // maxErrorBody bounds what is read of an answer that is no success.

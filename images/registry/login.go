@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -55,8 +56,13 @@ func (c *Client) loginAt(ctx context.Context, at endpoint, creds registry.AuthCo
 	resp, err := r.do(ctx, request{method: http.MethodGet, url: at.base()})
 	if err != nil {
 		if e := refusalOf(err); e != nil {
-			if e.Status == http.StatusUnauthorized || e.Code == codeUnauthorized {
-				return "", unauthorized("Get %q: %w", (&url.URL{Scheme: at.scheme, Host: at.host, Path: "/v2/"}).String(), e)
+			var token *url.Error
+			switch {
+			case e.Status != http.StatusUnauthorized && e.Code != codeUnauthorized:
+			case errors.As(err, &token): // it is the token service that says no
+				return "", unauthorized("Get %q: %w", at.base(), e)
+			default:
+				return "", unauthorized("login attempt to %s failed with status: %d %s", at.base(), e.Status, http.StatusText(e.Status))
 			}
 		}
 		return "", err

@@ -113,7 +113,7 @@ func (r *Repository) Manifest(ctx context.Context, tagOrDigest string) (*Manifes
 
 // Head asks for the descriptor of a manifest alone; its digest is the registry's word.
 func (r *Repository) Head(ctx context.Context, tagOrDigest string) (ocispec.Descriptor, error) {
-	resp, err := r.do(ctx, request{
+	resp, err := r.authorized(ctx, request{
 		method: http.MethodHead, url: r.url("manifests", tagOrDigest),
 		header: http.Header{"Accept": accepted},
 	})

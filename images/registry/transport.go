@@ -228,8 +228,9 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // authorized makes a request, and once more with what the registry asked for.
 func (r *Repository) authorized(ctx context.Context, q request) (*http.Response, error) {
+	refused := ""
 	for try := 0; ; try++ {
-		resp, err := r.follow(ctx, q, try > 0)
+		resp, err := r.follow(ctx, q, refused)
 		if err != nil {
 			return nil, err
 		}
@@ -238,6 +239,7 @@ func (r *Repository) authorized(ctx context.Context, q request) (*http.Response,
 		}
 		if resp.StatusCode == http.StatusUnauthorized && try == 0 && !q.bare && r.home(resp.Request.URL) && r.auth.learn(resp.Header) {
 			drain(resp)
+			refused = resp.Request.Header.Get("Authorization")
 			continue
 		}
 		return nil, errorFrom(resp)
@@ -250,7 +252,7 @@ const maxRedirects = 10
 var errUnsafeRedirect = errors.New("the registry redirects from https to http")
 
 // follow makes the request and goes where redirects lead.
-func (r *Repository) follow(ctx context.Context, q request, renew bool) (*http.Response, error) {
+func (r *Repository) follow(ctx context.Context, q request, refused string) (*http.Response, error) {
 	target, err := url.Parse(q.url)
 	if err != nil {
 		return nil, err
@@ -279,7 +281,7 @@ func (r *Repository) follow(ctx context.Context, q request, renew bool) (*http.R
 			if q.scope != "" {
 				scope = q.scope
 			}
-			text, err := r.auth.header(ctx, scope, renew)
+			text, err := r.auth.header(ctx, scope, refused)
 			if err != nil {
 				return nil, withoutQuery(&url.Error{Op: op, URL: target.String(), Err: err})
 			}
