@@ -8,7 +8,9 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/jobengine/engine/internal/archive"
+	"github.com/jobengine/engine/internal/durable"
 	"github.com/jobengine/engine/internal/errs"
+	"github.com/jobengine/engine/internal/rmtree"
 )
 
 // A ProtoDriver stores layers: trees of files, each with at most one parent,
@@ -154,7 +156,23 @@ type Options struct {
 	Home string
 	// Options are the user's --storage-opt, "driver.key" → value.
 	Options map[string]string
+	// FS is what the driver makes, renames and removes layers and their records with; nil is
+	// the real one. Tests let the N-th call fail. Files that a diff brings do not go through it.
+	FS durable.FS
 }
+
+// FileSystem is o.FS, or the real one, which removes also what is deeply nested or
+// may not be written to.
+func (o Options) FileSystem() durable.FS {
+	if o.FS != nil {
+		return o.FS
+	}
+	return realFS{durable.OS}
+}
+
+type realFS struct{ durable.FS }
+
+func (realFS) RemoveAll(path string) error { return rmtree.Path(path) }
 
 // New opens a driver. ErrNotSupported when the host or the file system of Home
 // cannot have it: then another may be tried.

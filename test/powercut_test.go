@@ -4,6 +4,7 @@ package test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,10 +32,13 @@ func TestAPowerCutTakesNothingBackThatWasAcknowledged(t *testing.T) {
 			for n := 0; n < cuts; n++ {
 				verb, deed := c.next()
 				assert.NilError(t, deed.do(c.Daemon), verb)
-				copied := filepath.Join(dir, "copy")
+				// A file of its own each time: the loop device of the last one may still be there, and
+				// would be used again with what it remembers.
+				copied := filepath.Join(dir, fmt.Sprint("copy", n))
 				copyAtOneMoment(t, filepath.Join(dir, "disk"), copied)
 				c.check(verb+" without a fault", true, deed)
 				c.afterCut(verb, copied, fs)
+				assert.NilError(t, os.Remove(copied))
 			}
 		})
 	}

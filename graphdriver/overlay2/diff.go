@@ -178,12 +178,7 @@ func (d *Driver) ApplyDiff(ctx context.Context, id string, diff io.Reader) (int6
 		return 0, err
 	}
 	r.Size, r.Root = done.Bytes, done.Root
-	fd, err := unix.Open(d.dir(id), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return 0, &os.PathError{Op: "open", Path: d.dir(id), Err: err}
-	}
-	defer unix.Close(fd)
-	if err := r.write(fd); err != nil {
+	if err := r.write(d.fs, d.dir(id)); err != nil {
 		return 0, err
 	}
 	d.mu.Lock()

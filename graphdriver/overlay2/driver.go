@@ -2,7 +2,9 @@ package overlay2
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jobengine/engine/graphdriver"
+	"github.com/jobengine/engine/internal/durable"
 	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/internal/failpoint"
 	"github.com/jobengine/engine/internal/rmtree"
@@ -31,6 +34,7 @@ const (
 // Capabilities, List, OwnFiles, Sync and those of graphdriver.Remapper.
 type Driver struct {
 	home   string
+	fs     durable.FS
 	host   host
 	turns  turns
 	sweep  sync.WaitGroup // removal of what killed processes left
@@ -66,7 +70,7 @@ func New(o graphdriver.Options) (graphdriver.Driver, error) {
 	if home, err = filepath.EvalSymlinks(home); err != nil {
 		return nil, err
 	}
-	d := &Driver{home: home, layers: map[string]record{}, users: map[string]int{}, remapped: map[string]string{}}
+	d := &Driver{home: home, fs: o.FileSystem(), layers: map[string]record{}, users: map[string]int{}, remapped: map[string]string{}}
 	if d.host, err = probe(home); err != nil {
 		return nil, err
 	}
@@ -169,20 +173,16 @@ func (d *Driver) create(ctx context.Context, id string, r record) error {
 		}
 	}
 	tmp := filepath.Join(d.home, newPrefix+id)
-	err := makeLayer(tmp, r, root)
+	err := d.makeLayer(tmp, r, root)
 	if err == nil {
 		err = failpoint.Hit(failpoint.GraphCreate)
 	}
-	if err != nil {
-		_ = rmtree.Path(tmp) // the first error is the one to tell
-		return fmt.Errorf("create layer %s: %w", id, err)
+	if err == nil {
+		err = d.fs.Rename(tmp, d.dir(id)) // it is our turn, so nobody else has made it meanwhile
 	}
-	if err := unix.Renameat2(unix.AT_FDCWD, tmp, unix.AT_FDCWD, d.dir(id), unix.RENAME_NOREPLACE); err != nil {
-		_ = rmtree.Path(tmp)
-		if err == unix.EEXIST {
-			return fmt.Errorf("%s: %w", id, graphdriver.ErrExists)
-		}
-		return &os.LinkError{Op: "rename", Old: tmp, New: d.dir(id), Err: err}
+	if err != nil {
+		_ = d.fs.RemoveAll(tmp) // the first error is the one to tell
+		return fmt.Errorf("create layer %s: %w", id, err)
 	}
 	d.mu.Lock()
 	d.layers[id] = r
@@ -190,35 +190,29 @@ func (d *Driver) create(ctx context.Context, id string, r record) error {
 	return nil
 }
 
-func makeLayer(dir string, r record, root rootAttributes) error {
-	if err := unix.Mkdir(dir, 0o710); err == unix.EEXIST {
-		if err := rmtree.Path(dir); err != nil {
-			return err
+func (d *Driver) makeLayer(dir string, r record, root rootAttributes) error {
+	err := d.fs.Mkdir(dir, 0o710)
+	if errors.Is(err, fs.ErrExist) { // a removal that could not finish
+		if err = d.fs.RemoveAll(dir); err == nil {
+			err = d.fs.Mkdir(dir, 0o710)
 		}
-		if err := unix.Mkdir(dir, 0o710); err != nil {
-			return &os.PathError{Op: "mkdir", Path: dir, Err: err}
-		}
-	} else if err != nil {
-		return &os.PathError{Op: "mkdir", Path: dir, Err: err}
 	}
-	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return &os.PathError{Op: "open", Path: dir, Err: err}
+		return err
 	}
-	defer unix.Close(fd)
 	names := []string{"diff", "merged"}
 	if r.ReadWrite {
 		names = append(names, "work")
 	}
 	for _, name := range names {
-		if err := unix.Mkdirat(fd, name, 0o700); err != nil {
-			return &os.PathError{Op: "mkdir", Path: name, Err: err}
+		if err := d.fs.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			return err
 		}
 	}
 	if err := root.set(filepath.Join(dir, "diff")); err != nil {
 		return err
 	}
-	return r.write(fd)
+	return r.write(d.fs, dir)
 }
 
 // Remove deletes a layer. It is renamed first: a layer is there or it is not.
@@ -242,23 +236,23 @@ func (d *Driver) Remove(_ context.Context, id string) error {
 		return err
 	}
 	trash := filepath.Join(d.home, trashPrefix+id)
-	err := unix.Renameat2(unix.AT_FDCWD, d.dir(id), unix.AT_FDCWD, trash, unix.RENAME_NOREPLACE)
-	if err == unix.EEXIST { // a Remove that could not finish
-		if err := rmtree.Path(trash); err != nil {
+	err := d.fs.Rename(d.dir(id), trash)
+	if errors.Is(err, fs.ErrExist) { // a Remove that could not finish
+		if err := d.fs.RemoveAll(trash); err != nil {
 			return err
 		}
-		err = unix.Rename(d.dir(id), trash)
+		err = d.fs.Rename(d.dir(id), trash)
 	}
-	if err == unix.ENOSPC || err == unix.EDQUOT {
-		return rmtree.Path(d.dir(id)) // on a full disk not even a name can be had
+	if durable.IsFull(err) {
+		return d.fs.RemoveAll(d.dir(id)) // on a full disk not even a name can be had
 	}
-	if err != nil && err != unix.ENOENT {
-		return &os.LinkError{Op: "rename", Old: d.dir(id), New: trash, Err: err}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	if err := failpoint.Hit(failpoint.GraphRemove); err != nil {
 		return err
 	}
-	return rmtree.Path(trash)
+	return d.fs.RemoveAll(trash)
 }
 
 // Exists tells whether a layer is there.

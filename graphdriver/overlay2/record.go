@@ -31,26 +31,31 @@ type record struct {
 	Root      bool   `json:"root,omitempty"` // the layer sets its root folder's mode and owner
 }
 
-// write puts the record into the layer's open folder.
-func (r record) write(dirfd int) error {
+// write puts the record into the layer's folder. Sync makes it durable.
+func (r record) write(fsys durable.FS, dir string) error {
 	r.Version = recordVersion
 	data, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	const name, tmp = "layer.json", "layer.json.new"
-	fd, err := unix.Openat(dirfd, tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	tmp := filepath.Join(dir, "layer.json.new")
+	f, err := fsys.Create(tmp, 0o600)
+	if errors.Is(err, fs.ErrExist) { // of one that was killed
+		if err = fsys.Remove(tmp); err == nil {
+			f, err = fsys.Create(tmp, 0o600)
+		}
+	}
 	if err != nil {
-		return &os.PathError{Op: "create", Path: tmp, Err: err}
+		return err
 	}
-	defer unix.Close(fd)
-	if _, err := unix.Write(fd, append(data, '\n')); err != nil {
-		return &os.PathError{Op: "write", Path: tmp, Err: err}
+	_, err = f.Write(append(data, '\n'))
+	if cerr := f.Close(); err == nil {
+		err = cerr
 	}
-	if err := unix.Renameat(dirfd, tmp, dirfd, name); err != nil {
-		return &os.PathError{Op: "rename", Path: tmp, Err: err}
+	if err != nil {
+		return err
 	}
-	return nil
+	return fsys.Rename(tmp, filepath.Join(dir, "layer.json"))
 }
 
 // load gives the record of a layer. ErrNotFound; damaged records are data loss.

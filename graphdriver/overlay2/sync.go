@@ -32,12 +32,13 @@ func (d *Driver) Sync(_ context.Context, id string) error {
 			return err
 		}
 	}
-	for _, path := range []string{filepath.Join(d.dir(id), "layer.json"), d.dir(id), d.home} {
-		if err := syncPath(path, unix.Fsync); err != nil {
-			return err
-		}
+	if err := syncPath(filepath.Join(d.dir(id), "layer.json"), unix.Fsync); err != nil {
+		return err
 	}
-	return nil
+	if err := d.fs.SyncDir(d.dir(id)); err != nil {
+		return err
+	}
+	return d.fs.SyncDir(d.home)
 }
 
 var errManyFiles = errors.New("too many files to be synced one by one")

@@ -68,12 +68,15 @@ func New(o graphdriver.Options) (graphdriver.Driver, error) {
 			_ = rmtree.Path(filepath.Join(home, e.Name()))
 		}
 	}
-	t := &trees{home: home}
+	t := &trees{home: home, fs: o.FileSystem()}
 	return Driver{graphdriver.NewNaive(t), t}, nil
 }
 
 // trees keeps the whole trees; all it knows is on the disk.
-type trees struct{ home string }
+type trees struct {
+	home string
+	fs   durable.FS
+}
 
 func (d *trees) dir(id string) string  { return filepath.Join(d.home, id) }
 func (d *trees) root(id string) string { return filepath.Join(d.home, id, "root") }
@@ -102,7 +105,7 @@ func (d *trees) create(ctx context.Context, id, parent string) error {
 		}
 	}
 	tmp := filepath.Join(d.home, newPrefix+id)
-	err := rmtree.Path(tmp)
+	err := d.fs.RemoveAll(tmp)
 	if err == nil {
 		err = d.fill(ctx, tmp, parent)
 	}
@@ -110,10 +113,10 @@ func (d *trees) create(ctx context.Context, id, parent string) error {
 		err = failpoint.Hit(failpoint.GraphCreate)
 	}
 	if err == nil {
-		err = os.Rename(tmp, d.dir(id))
+		err = d.fs.Rename(tmp, d.dir(id))
 	}
 	if err != nil {
-		_ = rmtree.Path(tmp) // the first error is the one to tell
+		_ = d.fs.RemoveAll(tmp) // the first error is the one to tell
 		return fmt.Errorf("create layer %s: %w", id, err)
 	}
 	return nil
@@ -121,10 +124,10 @@ func (d *trees) create(ctx context.Context, id, parent string) error {
 
 func (d *trees) fill(ctx context.Context, tmp, parent string) error {
 	root := filepath.Join(tmp, "root")
-	if err := os.Mkdir(tmp, 0o710); err != nil {
+	if err := d.fs.Mkdir(tmp, 0o710); err != nil {
 		return err
 	}
-	if err := os.Mkdir(root, 0o755); err != nil {
+	if err := d.fs.Mkdir(root, 0o755); err != nil {
 		return err
 	}
 	if err := os.Chmod(root, 0o755); err != nil { // whatever the umask
@@ -139,7 +142,7 @@ func (d *trees) fill(ctx context.Context, tmp, parent string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(tmp, "layer.json"), append(data, '\n'), 0o600)
+	return durable.WriteNew(d.fs, filepath.Join(tmp, "layer.json"), append(data, '\n'), 0o600)
 }
 
 func (d *trees) load(id string) (record, error) {
@@ -173,12 +176,12 @@ func (d *trees) Remove(_ context.Context, id string) error {
 		return err
 	}
 	trash := filepath.Join(d.home, trashPrefix+id)
-	if err := rmtree.Path(trash); err != nil {
+	if err := d.fs.RemoveAll(trash); err != nil {
 		return err
 	}
-	err := os.Rename(d.dir(id), trash)
+	err := d.fs.Rename(d.dir(id), trash)
 	if durable.IsFull(err) {
-		return rmtree.Path(d.dir(id)) // on a full disk not even a name can be had
+		return d.fs.RemoveAll(d.dir(id)) // on a full disk not even a name can be had
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -186,7 +189,7 @@ func (d *trees) Remove(_ context.Context, id string) error {
 	if err := failpoint.Hit(failpoint.GraphRemove); err != nil {
 		return err
 	}
-	return rmtree.Path(trash)
+	return d.fs.RemoveAll(trash)
 }
 
 // Get gives the tree itself: nothing is mounted, so nothing is counted.
