@@ -139,13 +139,17 @@ func (n *Networks) make(ctx context.Context, r *record, asked *network.IPAM) (*N
 		}
 	}()
 	// The record first: what a kill leaves in the kernel has an owner then.
-	if err = n.save(&nw.record); err != nil || nw.ConfigOnly {
-		return nw, err
+	if err = n.save(&nw.record); err == nil && nw.ConfigOnly {
+		return nw, nil
 	}
-	if err = failpoint.Hit(failpoint.NetworkRecord); err == nil {
+	if err == nil {
+		err = failpoint.Hit(failpoint.NetworkRecord)
+	}
+	if err == nil {
 		err = n.cfg.Drivers[nw.Driver].CreateNetwork(ctx, nw.forDriver())
 	}
 	if err != nil {
+		// Also if it could not be saved: only the last step of that may have failed.
 		if e := durable.Remove(n.cfg.FS, n.recordPath(nw.ID)); e != nil {
 			n.cfg.Log.Errorf("network %s: it could not be made, and its record not be removed: %v", nw.Name, e)
 		}

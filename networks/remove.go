@@ -2,6 +2,7 @@ package networks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -53,7 +54,9 @@ func (n *Networks) removeNetwork(ctx context.Context, nw *Network) error {
 		err = driver.DeleteNetwork(ctx, nw.ID)
 	}
 	if err == nil {
-		err = durable.Remove(n.cfg.FS, n.recordPath(nw.ID))
+		if err = durable.Remove(n.cfg.FS, n.recordPath(nw.ID)); err != nil {
+			n.bringBack(ctx, nw, driver)
+		}
 	}
 	n.mu.Lock()
 	if nw.removing = false; err == nil {
@@ -65,6 +68,17 @@ func (n *Networks) removeNetwork(ctx context.Context, nw *Network) error {
 	}
 	n.event(events.ActionDestroy, nw, nil)
 	return nil
+}
+
+// bringBack makes a network whole whose record could not be removed: it goes on being listed.
+func (n *Networks) bringBack(ctx context.Context, nw *Network, driver networkdriver.Driver) {
+	err := n.save(&nw.record) // only the last step of its removal may have failed
+	if driver != nil {
+		err = errors.Join(err, driver.CreateNetwork(ctx, nw.forDriver()))
+	}
+	if err != nil {
+		n.cfg.Log.Errorf("network %s: its record could not be removed, and it is not whole any more; remove it again: %v", nw.Name, err)
+	}
 }
 
 func (n *Networks) event(action events.Action, nw *Network, more map[string]string) {
