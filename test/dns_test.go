@@ -513,3 +513,39 @@ func TestNamesInInspectAreThoseOfTheVersion(t *testing.T) {
 		assert.Equal(t, fmt.Sprint(ep.Aliases, ep.DNSNames), want)
 	}
 }
+
+func TestARemappedContainerHasNames(t *testing.T) {
+	dir, wrap := privateEtc(t, "")
+	e := loaded(t, harness.Options{
+		Dir: dir, DefaultBridge: true, Flags: []string{"--userns-remap=default"},
+		Wrap: append(wrap, "unshare", "-n", "sh", "-c", `ip link set lo up && exec "$0" "$@"`),
+	})
+	e.must("network", "create", "front")
+	web := e.named("web", "--network", "front")
+	db := e.named("db")
+	assert.Check(t, e.must("exec", "db", "cat", "/proc/self/uid_map") != "")
+	web.resolves("web.", e.addressOf("web", "front"))
+	e.must("network", "connect", "front", "db")
+	assert.Check(t, strings.Contains(e.must("exec", "db", "cat", "/etc/resolv.conf"), "nameserver 127.0.0.11\n"))
+	db.resolves("web.", e.addressOf("web", "front"))
+	assert.Equal(t, e.any("exec", "db", "sh", "-c", "echo 192.0.2.1 mine >>/etc/hosts && echo nameserver 192.0.2.1 >/etc/resolv.conf").Code, 0, "they are its root's")
+	e.must("network", "disconnect", "front", "db")
+	assert.Equal(t, e.must("exec", "db", "cat", "/etc/resolv.conf"), "nameserver 192.0.2.1")
+	web.resolves("web.front.", e.addressOf("web", "front"))
+}
+
+func TestAContainerCanOnlyHarmItsOwnNames(t *testing.T) {
+	e, _, _ := startNamed(t, "")
+	e.must("network", "create", "front")
+	evil := e.named("evil", "--network", "front", "--cap-add", "NET_ADMIN")
+	good := e.named("good", "--network", "front")
+	// Files of any size and kind in the place of the engine's.
+	e.must("exec", "evil", "sh", "-c", "dd if=/dev/zero of=/etc/hosts bs=1M count=3 2>/dev/null; dd if=/dev/zero of=/etc/resolv.conf bs=1M count=3 2>/dev/null")
+	e.must("network", "create", "back")
+	e.must("network", "connect", "back", "evil")
+	assert.Equal(t, e.must("exec", "evil", "stat", "-c", "%s", "/etc/hosts", "/etc/resolv.conf"), "3145728\n3145728", "they stay as they are")
+	evil.sh("nft flush ruleset; ip addr del 127.0.0.1/8 dev lo; ip link set lo down")
+	good.resolves("evil.", e.addressOf("evil", "front"))
+	e.must("restart", "-t", "0", "evil")
+	e.inside("evil").resolves("good.", e.addressOf("good", "front"))
+}
