@@ -2,6 +2,26 @@ package server
 
 import "github.com/moby/moby/api/types/network"
 
+// networkCreateFrom drops what an older version did not have.
+func networkCreateFrom(v apiVersion, in *network.CreateRequest) {
+	if v.before(48) {
+		in.EnableIPv4 = nil
+	}
+}
+
+// connectFrom drops what an older version did not have.
+func connectFrom(v apiVersion, in *network.ConnectRequest) {
+	if in.EndpointConfig == nil {
+		return
+	}
+	if v.before(48) {
+		in.EndpointConfig.GwPriority = 0
+	}
+	if v.before(44) {
+		in.EndpointConfig.MacAddress = nil
+	}
+}
+
 // networksFor gives a list of networks in a version's shape: before 1.52 each
 // had the containers of its inspection, in a list always empty.
 func networksFor(v apiVersion, rows []network.Summary) any {

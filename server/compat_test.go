@@ -191,6 +191,33 @@ func TestNetworksHaveTheirVersionsShape(t *testing.T) {
 	})
 }
 
+func TestRequestsOfNetworksMeanWhatTheyMeantInTheirVersion(t *testing.T) {
+	no := false
+	checkShapes(t, []shape{
+		{"EnableIPv4", 48, "-", "false"},
+		{"EnableIPv6", 48, "false", "false"},
+		{"Name", 48, `"n"`, `"n"`},
+	}, func(v apiVersion) any {
+		in := &network.CreateRequest{Name: "n", EnableIPv4: &no, EnableIPv6: &no}
+		networkCreateFrom(v, in)
+		return in
+	})
+	checkShapes(t, []shape{
+		{"EndpointConfig.GwPriority", 48, "0", "5"},
+		{"EndpointConfig.MacAddress", 44, `""`, `"aa:00:00:00:00:01"`},
+		{"EndpointConfig.Aliases", 44, `["a"]`, `["a"]`},
+	}, func(v apiVersion) any {
+		in := &network.ConnectRequest{Container: "c", EndpointConfig: &network.EndpointSettings{
+			GwPriority: 5, MacAddress: network.HardwareAddr{0xaa, 0, 0, 0, 0, 1}, Aliases: []string{"a"},
+		}}
+		connectFrom(v, in)
+		return in
+	})
+	in := &network.ConnectRequest{Container: "c"}
+	connectFrom(41, in) // of a client that says nothing of the endpoint
+	assert.Check(t, in.EndpointConfig == nil)
+}
+
 func TestInfoHasItsVersionsShape(t *testing.T) {
 	checkShapes(t, []shape{
 		{"KernelMemory", 42, `true`, "-"},

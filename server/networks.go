@@ -48,6 +48,7 @@ func (s *Server) postNetworkCreate(w *response, r *request) error {
 	if err := decode(w, r, &in.CreateRequest, true); err != nil {
 		return err
 	}
+	networkCreateFrom(r.version, &in.CreateRequest)
 	out, err := jobs.NetworkCreate.Run(r.Context(), s.eng, in, caller(r))
 	if err != nil {
 		return err
@@ -71,6 +72,7 @@ func (s *Server) postNetworkConnect(w *response, r *request) error {
 	if err := named(body.Container); err != nil {
 		return err
 	}
+	connectFrom(r.version, &body)
 	in := jobs.NetworkConnectIn{Network: r.vars["name"], Container: body.Container, Endpoint: body.EndpointConfig}
 	if _, err := jobs.NetworkConnect.Run(r.Context(), s.eng, in, caller(r)); err != nil {
 		return err
