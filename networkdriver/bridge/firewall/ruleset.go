@@ -160,13 +160,14 @@ func chains() []chain {
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg32},
 		toPort(reg32 + 1),
 		&expr.Lookup{SourceRegister: reg32, SetName: "relays"},
-	}, local, drop))
+	}, local, drop), rule(from("bridges"), jump(expr.VerdictGoto, "inside")))
+	inside := chain{name: "inside"} // each packet between containers comes here: the shorter the better
 	for _, f := range families {
 		if f.v == "4" {
 			// route_localnet is on for our bridges: nothing from them may use it.
-			raw.rules = append(raw.rules, rule(from("bridges"), f.isLoopback(f.daddr), drop))
+			inside.rules = append(inside.rules, rule(f.isLoopback(f.daddr), drop))
 		}
-		raw.rules = append(raw.rules, rule(notFrom("bridges"), f.in(f.daddr, "guarded"), drop))
+		raw.rules = append(raw.rules, rule(f.in(f.daddr, "guarded"), drop))
 
 		words := f.bytes / 4
 		key := []expr.Any{
@@ -202,6 +203,7 @@ func chains() []chain {
 		)
 	}
 	return []chain{
+		inside,
 		raw,
 		ports,
 		{name: "prerouting", kind: nftables.ChainTypeNAT, hook: nftables.ChainHookPrerouting, prio: -100,

@@ -45,6 +45,10 @@ func TestTheTableSaysWhatTheElementsSay(t *testing.T) {
 	assert.NilError(t, table.Set("range", Published("udp", netip.MustParseAddr("127.0.0.1"), 20000, to, 20000, 10001)))
 	assert.NilError(t, table.Set("shifted", Published("tcp", netip.IPv4Unspecified(), 30000, to, 40000, 10000)))
 	assert.NilError(t, table.Set("six", Published("tcp", netip.IPv6Unspecified(), 8080, netip.MustParseAddr("fd00:1::2"), 80, 1)))
+	assert.NilError(t, table.Always(Relay(1023)))
+	assert.NilError(t, table.Set("relayed", []Element{Relayed("tcp", netip.IPv6Loopback(), 20000, 10000, 1023)}))
+	assert.NilError(t, table.Set("open", []Element{Open("udp", to, 53, 2), OpenToPings(netip.MustParsePrefix("172.19.0.0/16"))}))
+	assert.NilError(t, table.Set("all", []Element{OpenToAll(netip.MustParsePrefix("172.20.0.0/16"))}))
 	text := list(t, "engine-test")
 	for _, want := range []string{
 		`elements = { "engine0" }`,
@@ -54,8 +58,16 @@ func TestTheTableSaysWhatTheElementsSay(t *testing.T) {
 		"0.0.0.0/0 . tcp . 8080 : 172.18.0.2 . 80",
 		"0.0.0.0/0 . tcp . 39999 : 172.18.0.2 . 49999",
 		"::/0 . tcp . 8080 : fd00:1::2 . 80",
-		"iifname @bridges ip daddr 127.0.0.0/8 drop",
-		"iifname != @bridges ip daddr @guarded4 drop",
+		"iifname @bridges goto inside",
+		"ip daddr 127.0.0.0/8 drop",
+		"ip daddr @guarded4 drop",
+		`iifname != "lo" meta l4proto . th dport @relays fib daddr type local drop`,
+		"ip6 daddr . meta l4proto . th dport map @relayed6",
+		"::1 . tcp . 20000-29999 : 1023",
+		"oifname @bridges ip daddr . meta l4proto . th dport @open4 goto pass",
+		"172.18.0.2 . udp . 53-54",
+		"172.19.0.0/16 . icmp . 0-65535",
+		"tcp . 1023",
 		"dnat ip to ip daddr . meta l4proto . th dport map @ranges4",
 		"ip saddr @masq4 oifname != @bridges masquerade",
 		"oifname @bridges ct status dnat goto pass",
