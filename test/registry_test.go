@@ -1,0 +1,132 @@
+//go:build system
+
+package test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"gotest.tools/v3/assert"
+
+	"github.com/jobengine/engine/test/harness"
+)
+
+// startRegistry runs Debian's docker-registry on loopback and gives its address.
+func startRegistry(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	assert.NilError(t, err)
+	host := l.Addr().String()
+	assert.NilError(t, l.Close())
+	dir := t.TempDir()
+	config := filepath.Join(dir, "config.yml")
+	text := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: %q}\n", filepath.Join(dir, "data"), host)
+	assert.NilError(t, os.WriteFile(config, []byte(text), 0o600))
+	cmd := exec.Command("docker-registry", "serve", config)
+	assert.NilError(t, cmd.Start())
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	eventually(t, "the registry answers", func() bool {
+		resp, err := http.Get("http://" + host + "/v2/")
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err == nil
+	})
+	return host
+}
+
+// loadRandom loads an image of some layers that do not compress.
+func (e *engine) loadRandom(name string, layers, size int) {
+	e.t.Helper()
+	rng := rand.New(rand.NewPCG(1, 2))
+	var parts [][]byte
+	for n := range layers {
+		body := make([]byte, size)
+		for i := range body {
+			body[i] = byte(rng.Uint32())
+		}
+		parts = append(parts, harness.Tar(harness.File(fmt.Sprintf("file%d", n), string(body))))
+	}
+	code, text, _, err := e.Do("POST", "/images/load?quiet=1", strings.NewReader(string(harness.ImageArchive(name, parts, nil))))
+	assert.NilError(e.t, err)
+	assert.Equal(e.t, code, 200, text)
+}
+
+// Killed at any moment of a pull, the daemon comes back without half an image,
+// and the next pull completes and leaves nothing of the first.
+func TestKillsDuringPullsLeaveNoHalfImage(t *testing.T) {
+	e := start(t)
+	ref := startRegistry(t) + "/random:1"
+	e.loadRandom(ref, 4, 3<<20)
+	e.must("push", "-q", ref)
+	id := e.must("images", "-q", "--no-trunc", ref)
+	e.must("rmi", ref)
+	began := time.Now()
+	e.must("pull", "-q", ref)
+	usual := time.Since(began)
+	blobs, err := filepath.Glob(filepath.Join(e.DataRoot, "images", "*", "blobs"))
+	assert.NilError(t, err)
+	assert.Equal(t, len(blobs), 1)
+	for round := range 10 {
+		e.must("rmi", ref)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			e.Run(e.cli, "pull", "-q", ref) // dies with the daemon
+		}()
+		time.Sleep(time.Duration(rand.Int64N(int64(usual)))) // any moment will do
+		e.Kill()
+		<-done
+		assert.NilError(t, e.Start(), "round %d", round)
+		if have := e.must("images", "-q", "--no-trunc"); have != "" {
+			assert.Equal(t, have, id)
+			e.must("system", "check")
+		}
+		e.must("pull", "-q", ref)
+		assert.Equal(t, e.must("images", "-q", "--no-trunc", ref), id)
+		e.must("system", "check")
+		left, err := os.ReadDir(blobs[0])
+		assert.NilError(t, err)
+		assert.Equal(t, len(left), 0)
+	}
+}
+
+// What skopeo copies pulls here as the same image, and what is pushed here
+// skopeo takes.
+func TestSkopeoCopiesThroughTheRegistry(t *testing.T) {
+	e := startLoaded(t)
+	host := startRegistry(t)
+	e.must("tag", "busybox", host+"/ours:1")
+	e.must("push", "-q", host+"/ours:1")
+	id := e.must("images", "-q", "--no-trunc", "busybox")
+	skopeo := func(args ...string) {
+		t.Helper()
+		out, err := exec.Command("skopeo", append([]string{"--insecure-policy"}, args...)...).CombinedOutput()
+		assert.NilError(t, err, "%s", out)
+	}
+	layout := "oci:" + filepath.Join(t.TempDir(), "layout") + ":1"
+	skopeo("copy", "--src-tls-verify=false", "docker://"+host+"/ours:1", layout)
+	skopeo("copy", "--dest-tls-verify=false", layout, "docker://"+host+"/theirs:1")
+	e.must("pull", "-q", host+"/theirs:1")
+	e.must("rmi", "-f", host+"/theirs:1", host+"/ours:1", "busybox")
+	e.must("pull", "-q", host+"/theirs:1")
+	pushed := e.must("images", "--format", "{{.Digest}}", "--digests", host+"/theirs")
+	assert.Assert(t, strings.HasPrefix(pushed, "sha256:"))
+	// The config was rewritten for the OCI's layout byte by byte: it is the same image.
+	assert.Equal(t, e.must("images", "-q", "--no-trunc", host+"/theirs:1"), id)
+	e.must("tag", host+"/theirs:1", host+"/back:1")
+	e.must("push", "-q", host+"/back:1")
+	skopeo("copy", "--src-tls-verify=false", "docker://"+host+"/back:1", "docker-archive:"+filepath.Join(t.TempDir(), "a.tar"))
+	assert.Equal(t, e.must("images", "--format", "{{.Digest}}", "--digests", host+"/back"), pushed)
+}
