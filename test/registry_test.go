@@ -115,15 +115,18 @@ func TestSkopeoCopiesThroughTheRegistry(t *testing.T) {
 		out, err := exec.Command("skopeo", append([]string{"--insecure-policy"}, args...)...).CombinedOutput()
 		assert.NilError(t, err, "%s", out)
 	}
+	skopeo("copy", "--src-tls-verify=false", "--dest-tls-verify=false", "docker://"+host+"/ours:1", "docker://"+host+"/theirs:1")
+	// Skopeo writes the config anew for a layout of the OCI: another image, but one.
 	layout := "oci:" + filepath.Join(t.TempDir(), "layout") + ":1"
 	skopeo("copy", "--src-tls-verify=false", "docker://"+host+"/ours:1", layout)
-	skopeo("copy", "--dest-tls-verify=false", layout, "docker://"+host+"/theirs:1")
+	skopeo("copy", "--dest-tls-verify=false", layout, "docker://"+host+"/oci:1")
+	e.must("pull", "-q", host+"/oci:1")
+	assert.Equal(t, e.must("run", "--rm", host+"/oci:1", "echo", "hello"), "hello")
 	e.must("pull", "-q", host+"/theirs:1")
 	e.must("rmi", "-f", host+"/theirs:1", host+"/ours:1", "busybox")
 	e.must("pull", "-q", host+"/theirs:1")
 	pushed := e.must("images", "--format", "{{.Digest}}", "--digests", host+"/theirs")
 	assert.Assert(t, strings.HasPrefix(pushed, "sha256:"))
-	// The config was rewritten for the OCI's layout byte by byte: it is the same image.
 	assert.Equal(t, e.must("images", "-q", "--no-trunc", host+"/theirs:1"), id)
 	e.must("tag", host+"/theirs:1", host+"/back:1")
 	e.must("push", "-q", host+"/back:1")
