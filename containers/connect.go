@@ -80,6 +80,9 @@ func (c *Containers) disconnect(ctx context.Context, _ *engine.Job, in jobs.Netw
 	}
 	defer unlock()
 	s := ct.Snapshot()
+	if s.State.Removing || s.State.Dead || s.State.Removed {
+		return out, marked(s)
+	}
 	if s.HostConfig.NetworkMode.IsHost() && name == network.NetworkHost {
 		return out, errs.Invalid("container cannot be disconnected from host network or connected to host network")
 	}
@@ -108,7 +111,7 @@ func (c *Containers) mayConnect(s *Snapshot, name string) error {
 	mode := s.HostConfig.NetworkMode
 	switch {
 	case s.State.Removing || s.State.Dead || s.State.Removed:
-		return errs.Conflict("Container %s is marked for removal and cannot be connected or disconnected to the network", s.ID)
+		return marked(s)
 	case name == network.NetworkHost && !mode.IsHost():
 		return errs.Invalid("container cannot be disconnected from host network or connected to host network")
 	case mode.IsContainer(), mode.IsHost():
@@ -120,6 +123,10 @@ func (c *Containers) mayConnect(s *Snapshot, name string) error {
 		}
 	}
 	return nil
+}
+
+func marked(s *Snapshot) error {
+	return errs.Conflict("Container %s is marked for removal and cannot be connected or disconnected to the network", s.ID)
 }
 
 // setNetworks changes the networks that a container is configured with, and its /etc/hosts.

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/network"
 
+	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/internal/failpoint"
+	"github.com/jobengine/engine/internal/pidfd"
 	"github.com/jobengine/engine/internal/sandbox"
 )
 
@@ -54,11 +57,24 @@ func (n *Networks) Connect(ctx context.Context, container, ref string, config *n
 	if err == nil {
 		err = n.saveBox(box)
 	}
+	if err != nil && n.ended(box) {
+		_ = n.removeEndpoint(ctx, ep, true, false)
+		return errs.Conflict("container %s ended before it was connected to network %s", box.Name, nw.Name)
+	}
 	if err != nil {
 		return errors.Join(err, n.removeEndpoint(ctx, ep, false, false), n.resolve(box))
 	}
 	n.event(events.ActionConnect, nw, map[string]string{"container": container})
 	return nil
+}
+
+// ended tells whether the process of a box has ended, and Release is about to come.
+func (n *Networks) ended(box *Box) bool {
+	ns, err := os.Open(box.path())
+	if err == nil {
+		ns.Close()
+	}
+	return err != nil || !(pidfd.Process{Pid: box.Pid, StartTime: box.StartTime}).Alive()
 }
 
 // freeName is the first ethN that the box has no interface of.
@@ -129,5 +145,8 @@ func (n *Networks) disconnect(ctx context.Context, box *Box, ep *Endpoint) error
 			n.dropPorts(box)
 		}
 	}
-	return errors.Join(err, n.resolve(box), n.saveBox(box))
+	if err = errors.Join(err, n.resolve(box), n.saveBox(box)); err != nil && n.ended(box) {
+		return nil // it is on no network any more
+	}
+	return err
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -125,3 +126,6 @@ func soon(t *testing.T, what string, cond func() bool, seen ...func() string) {
 		}
 	}
 }
+
+// number is the machine as `ip` wants it for netns.
+func (m machine) number() string { return strconv.Itoa(m.pid) }

@@ -243,6 +243,11 @@ func (d *Driver) addresses(link netlink.Link) (map[netip.Prefix]*netlink.Addr, e
 }
 
 func (d *Driver) configure(nw *network, link netlink.Link) error {
+	if d.cfg.IPForward && !nw.Internal {
+		if err := d.stayNoRouter(nw.EnableIPv6); err != nil {
+			return err
+		}
+	}
 	for _, s := range nw.sysctls(d.cfg.IPForward) {
 		if err := writeSysctl(s[0], s[1]); err != nil && s[2] == "" {
 			return err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/jobengine/engine/networkdriver"
 	"github.com/jobengine/engine/networkdriver/bridge/firewall"
@@ -55,12 +56,25 @@ func (d *Driver) Join(_ context.Context, networkID, endpointID string, s network
 	}
 	defer ns.Close()
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.MasterIndex, attrs.MTU, attrs.Flags = ep.link, nw.index, nw.mtu, net.FlagUp
+	attrs.Name, attrs.MasterIndex, attrs.MTU, attrs.Flags = ep.link, d.indexOf(nw), nw.mtu, net.FlagUp
 	pair := &netlink.Veth{LinkAttrs: attrs, PeerName: s.Interface, PeerHardwareAddr: ep.MAC, PeerNamespace: netlink.NsFd(ns.Fd())}
 	if nw.mtu > 0 {
 		pair.PeerMTU = uint32(nw.mtu)
 	}
-	if err := d.links.LinkAdd(pair); err != nil {
+	// The pair is made before it is put onto the bridge: a failure may leave it.
+	add := func() error {
+		err := d.links.LinkAdd(pair)
+		if err != nil && !errors.Is(err, unix.EEXIST) {
+			err = errors.Join(err, d.deleteLink(ep.link))
+		}
+		return err
+	}
+	err = add()
+	if err != nil && d.repair(nw) {
+		pair.MasterIndex = d.indexOf(nw)
+		err = add()
+	}
+	if err != nil {
 		return networkdriver.Joined{}, fmt.Errorf("make the pair %s and %s: %w", ep.link, s.Interface, err)
 	}
 	if err := d.setPort(pair, nw); err != nil {
@@ -149,7 +163,7 @@ func (d *Driver) DeleteEndpoint(_ context.Context, networkID, endpointID string)
 
 // Restore takes over everything with one transaction of the firewall.
 func (d *Driver) Restore(_ context.Context, networks []networkdriver.Restored) error {
-	var failed []error
+	failed := []error{d.table.AdoptShut()}
 	owners := map[string][]firewall.Element{}
 	for _, r := range networks {
 		nw, err := d.prepare(r.Network)
@@ -171,6 +185,7 @@ func (d *Driver) Restore(_ context.Context, networks []networkdriver.Restored) e
 		d.mu.Lock()
 		d.networks[nw.ID] = nw
 		d.mu.Unlock()
+		failed = append(failed, d.reattach(nw))
 		if err := d.removeStrays(nw); err != nil {
 			failed = append(failed, fmt.Errorf("network %s: %w", nw.Name, err))
 		}

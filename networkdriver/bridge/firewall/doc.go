@@ -9,6 +9,7 @@
 //	set bridges            interfaces of our bridges
 //	set within             bridge . bridge: from an interface of ours to the same
 //	set internal           those of networks without a way out
+//	set shut4, shut6       interfaces between which the host did not forward before we switched it on
 //	set guarded4, guarded6 subnets that are not reached by routing to them directly
 //	set masq4, masq6       subnets whose way out is masqueraded
 //	set hairpin4, hairpin6 bridge . subnet: the way back to the same bridge is masqueraded

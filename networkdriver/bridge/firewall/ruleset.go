@@ -35,6 +35,8 @@ func (t *Table) sets() []*nftables.Set {
 	add(nftables.Set{Name: "bridges", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian})
 	add(nftables.Set{Name: "within", Concatenation: true, KeyType: nftables.MustConcatSetType(nftables.TypeIFName, nftables.TypeIFName)})
 	add(nftables.Set{Name: "internal", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian})
+	add(nftables.Set{Name: "shut4", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian})
+	add(nftables.Set{Name: "shut6", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian})
 	for _, f := range []struct {
 		v    string
 		addr nftables.SetDatatype
@@ -153,7 +155,7 @@ func chains() []chain {
 	raw := chain{name: "raw", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookPrerouting, prio: -300}
 	ports := chain{name: "ports"}
 	post := chain{name: "postrouting", kind: nftables.ChainTypeNAT, hook: nftables.ChainHookPostrouting, prio: 100}
-	open := [][]expr.Any{}
+	open, shut := [][]expr.Any{}, [][]expr.Any{}
 	raw.rules = append(raw.rules, rule([]expr.Any{
 		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg16},
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg16, Data: []byte(ifname("lo"))},
@@ -168,6 +170,8 @@ func chains() []chain {
 			inside.rules = append(inside.rules, rule(f.isLoopback(f.daddr), drop))
 		}
 		raw.rules = append(raw.rules, rule(f.in(f.daddr, "guarded"), drop))
+
+		shut = append(shut, rule(f.is(), from("shut"+f.v), to("shut"+f.v), drop))
 
 		words := f.bytes / 4
 		key := []expr.Any{
@@ -219,7 +223,7 @@ func chains() []chain {
 		}, accept)}},
 		// Ahead of other programs' filters, which see the mark.
 		{name: "forward", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookForward, prio: ForwardPriority,
-			rules: slices.Concat([][]expr.Any{
+			rules: slices.Concat(shut, [][]expr.Any{
 				rule(notFrom("bridges"), notTo("bridges"), accept),
 				// Within a bridge, where the kernel filters that too: the bridge decides.
 				rule([]expr.Any{

@@ -21,6 +21,7 @@ type Table struct {
 	byName map[string]*nftables.Set
 	owners map[string][]Element
 	always []Element // as long as there are owners
+	shut   []Element // of interfaces, as long as there are owners
 	made   bool
 
 	watched *netlink.Conn // nil without Watch
@@ -238,7 +239,7 @@ func (t *Table) rebuild() error {
 	for _, elements := range t.owners {
 		all = append(all, elements...)
 	}
-	all = append(all, t.always...)
+	all = append(append(all, t.always...), t.shut...)
 	if err := t.queue(all, t.conn.SetAddElements); err != nil {
 		return err
 	}
