@@ -193,3 +193,9 @@ func TestOnAFullDiskRecordsCanBeRewrittenAndTreesRemoved(t *testing.T) {
 	_, err := os.Stat(dir)
 	assert.Assert(t, errors.Is(err, fs.ErrNotExist))
 }
+
+// TestDataComeBeforeTheirName where the file system does not see to it itself.
+func TestDataComeBeforeTheirName(t *testing.T) {
+	assert.Assert(t, !keepsOrder("/proc/self/record")) // as any that is not known to
+	assert.Assert(t, !keepsOrder("/absent/record"))
+}

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"path/filepath"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // IsFull tells whether an error says that there is no space left.
@@ -22,7 +24,8 @@ func RewriteJSON(fsys FS, path string, v any, perm fs.FileMode) error {
 	return rewriteJSON(fsys, path, v, perm, true)
 }
 
-// RewriteJSONUnsynced is RewriteJSON without the fsyncs.
+// RewriteJSONUnsynced is RewriteJSON that does not wait for the disk where it need
+// not: after a power cut the record is the new one or the one that was there, whole.
 func RewriteJSONUnsynced(fsys FS, path string, v any, perm fs.FileMode) error {
 	return rewriteJSON(fsys, path, v, perm, false)
 }
@@ -32,7 +35,7 @@ func rewriteJSON(fsys FS, path string, v any, perm fs.FileMode, sync bool) error
 	if err != nil {
 		return err
 	}
-	full := write(fsys, path, data, perm, sync)
+	full := writeAs(fsys, path, data, perm, sync || !keepsOrder(path), sync)
 	if !IsFull(full) {
 		return full
 	}
@@ -40,6 +43,21 @@ func rewriteJSON(fsys FS, path string, v any, perm fs.FileMode, sync bool) error
 		return full // this is what is to be cured
 	}
 	return nil
+}
+
+// keepsOrder tells whether the file system of path writes out a file's data before a
+// rename puts it in the place of another: ext4 (auto_da_alloc) and btrfs do, xfs
+// leaves an empty file after a power cut. What is in memory has no power cuts.
+func keepsOrder(path string) bool {
+	var st unix.Statfs_t
+	if unix.Statfs(filepath.Dir(path), &st) != nil {
+		return false
+	}
+	switch st.Type {
+	case unix.EXT4_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC:
+		return true
+	}
+	return false
 }
 
 // overwrite needs no new block. Spaces after a record mean nothing.

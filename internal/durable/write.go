@@ -31,6 +31,11 @@ func WriteFileUnsynced(fsys FS, path string, data []byte, perm fs.FileMode) erro
 }
 
 func write(fsys FS, path string, data []byte, perm fs.FileMode, sync bool) error {
+	return writeAs(fsys, path, data, perm, sync, sync)
+}
+
+// writeAs syncs the data before they get their name, and the name, if told so.
+func writeAs(fsys FS, path string, data []byte, perm fs.FileMode, syncData, syncName bool) error {
 	dir := filepath.Dir(path)
 	temp := TempName(dir)
 	f, err := fsys.Create(temp, perm)
@@ -38,7 +43,7 @@ func write(fsys FS, path string, data []byte, perm fs.FileMode, sync bool) error
 		return err
 	}
 	_, err = f.Write(data)
-	if err == nil && sync {
+	if err == nil && syncData {
 		err = f.Sync()
 	}
 	if cerr := f.Close(); err == nil {
@@ -51,7 +56,7 @@ func write(fsys FS, path string, data []byte, perm fs.FileMode, sync bool) error
 		_ = fsys.Remove(temp) // Sweep gets it otherwise
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	if sync {
+	if syncName {
 		return fsys.SyncDir(dir)
 	}
 	return nil
