@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"gotest.tools/v3/assert"
 
@@ -66,7 +65,7 @@ func TestDeathAndFailureAtEveryFailpoint(t *testing.T) {
 		faults("rm", failpoint.RemovalMarked, failpoint.RemovalLayer, failpoint.GraphRemove, failpoint.RemovalRecord),
 		faults("create", failpoint.CreateFolder, failpoint.GraphCreate, failpoint.CreateLayer, failpoint.CreateRecord),
 		faults("commit", failpoint.GraphCreate, failpoint.GraphApply, failpoint.LayerFolder, failpoint.ImageRecord),
-		faults("start", failpoint.GraphMount, failpoint.ProcessMade, failpoint.ExecCreate, failpoint.StartSaved, failpoint.ExecStart, failpoint.ExitSaved),
+		faults("start", failpoint.GraphMount, failpoint.ProcessMade, failpoint.ExecCreate, failpoint.StartSaved, failpoint.ExecStart),
 		faults("exec", failpoint.ExecExec, failpoint.ExecMade),
 		faults("stop", failpoint.ExitSaved, failpoint.ExecDelete, failpoint.ExitRecorded),
 	)
@@ -120,7 +119,8 @@ func (c *crashes) at(f fault) {
 		plain("import")
 	}
 	assert.NilError(c.t, c.Stop(), when)
-	c.SetEnv(f.env(c.t)...)
+	env := f.env(c.t)
+	c.SetEnv(env...)
 	assert.NilError(c.t, c.Start(), when)
 	c.SetEnv()
 	if running {
@@ -135,10 +135,15 @@ func (c *crashes) at(f fault) {
 	}
 	d.maybe = append(d.maybe, "created", "exited 128", "dead: ")
 	err := d.do(c.Daemon)
-	select {
-	case <-c.Done():
+	_, noted, _ := strings.Cut(env[1], "=")
+	eventually(c.t, when+" is reached", func() bool {
+		_, err := os.Stat(filepath.Join(noted, f.point))
+		return err == nil
+	})
+	inSupervisor := strings.HasPrefix(f.point, "supervisor.") || strings.HasPrefix(f.point, "execdriver.")
+	if f.action == "die" && !inSupervisor {
+		<-c.Done()
 		c.restart(when)
-	case <-time.After(300 * time.Millisecond):
 	}
 	c.check(when, err == nil, d)
 	for key, how := range c.now {
