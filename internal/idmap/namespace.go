@@ -117,24 +117,28 @@ func (m Map) AsRoot(f func() error) error {
 	if err != nil {
 		return err
 	}
-	done := make(chan error)
-	var thrown any
+	type end struct {
+		err    error
+		thrown any
+	}
+	done := make(chan end, 1)
 	go func() {
 		// The thread ends with the goroutine, and so do its ids.
 		runtime.LockOSThread()
-		defer close(done)
-		defer func() { thrown = recover() }()
-		if err := become(uid, gid); err != nil {
-			done <- err
-			return
+		var e end
+		defer func() {
+			e.thrown = recover()
+			done <- e
+		}()
+		if e.err = become(uid, gid); e.err == nil {
+			e.err = f()
 		}
-		done <- f()
 	}()
-	err = <-done
-	if thrown != nil {
-		panic(thrown) // where the caller can catch it
+	e := <-done
+	if e.thrown != nil {
+		panic(e.thrown) // where the caller can catch it
 	}
-	return err
+	return e.err
 }
 
 // become changes the ids with which this thread works on files. That takes away
