@@ -52,7 +52,7 @@ system: deps-test bin/engine
 		echo "test: no mirror of Debian's, so nothing is tried in a Debian root"
 	@echo "test: the real binary, with the leak check around it"
 	@$(MAKE) --no-print-directory room
-	@bin/leakcheck scripts/gotest.sh ./test/ -tags system -count=1 -timeout 20m
+	@bin/leakcheck scripts/gotest.sh ./test/ -tags system -count=1 -timeout 40m
 
 # What a run inside the leak check needs, which has no network.
 room:
