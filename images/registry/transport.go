@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -121,7 +122,7 @@ func (c *Client) open(ctx context.Context, named reference.Named, at endpoint, c
 	r.auth.insecure = at.insecure
 	r.auth.exchange = func(req *http.Request) (*http.Response, error) {
 		req.Header.Set("User-Agent", c.UserAgent)
-		return r.transportFor(req.URL).RoundTrip(req)
+		return roundTrip(r.transportFor(req.URL), req)
 	}
 	if err := r.ping(ctx); err != nil {
 		r.Close()
@@ -137,13 +138,23 @@ func (r *Repository) ping(ctx context.Context) error {
 		return err
 	}
 	req.Header.Set("User-Agent", r.client.UserAgent)
-	resp, err := r.own.RoundTrip(req)
+	resp, err := roundTrip(r.own, req)
 	if err != nil {
 		return &url.Error{Op: "Get", URL: r.at.base(), Err: err}
 	}
 	drain(resp)
 	r.auth.learn(resp.Header)
 	return nil
+}
+
+// roundTrip says in plain words that the other side speaks no TLS.
+func roundTrip(t *http.Transport, req *http.Request) (*http.Response, error) {
+	resp, err := t.RoundTrip(req)
+	var record tls.RecordHeaderError
+	if errors.As(err, &record) && string(record.RecordHeader[:]) == "HTTP/" {
+		err = http.ErrSchemeMismatch
+	}
+	return resp, err
 }
 
 // drain reads a short answer to its end, so that the connection can be used again.
@@ -289,7 +300,7 @@ func (r *Repository) follow(ctx context.Context, q request, refused string) (*ht
 				req.Header.Set("Authorization", text)
 			}
 		}
-		resp, err := r.transportFor(target).RoundTrip(req)
+		resp, err := roundTrip(r.transportFor(target), req)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
