@@ -292,7 +292,7 @@ func TestCredentialsDoNotFollowARedirect(t *testing.T) {
 	s.spoil(func(w http.ResponseWriter, r *http.Request) bool {
 		if user, password, _ := r.BasicAuth(); user != "me" || password != "secret" {
 			w.Header().Set("WWW-Authenticate", `Basic realm="here"`)
-			http.Error(w, `{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}`, 401)
+			http.Error(w, `{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}`, http.StatusUnauthorized)
 			return true
 		}
 		if _, hex, ok := strings.Cut(r.URL.Path, "/blobs/sha256:"); ok && r.Method == http.MethodGet && data[hex] != nil {
@@ -362,7 +362,7 @@ func TestTokensAreFetchedAndRenewed(t *testing.T) {
 				known := user == "me" && password == "secret" && r.Method == "GET" ||
 					r.Method == "POST" && r.Form.Get("grant_type") == "refresh_token" && r.Form.Get("refresh_token") == "refresh"
 				if !known || r.Form.Get("service") != "shop" || r.Form.Get("scope") != "repository:team/app:pull" {
-					http.Error(w, `{"details":"incorrect username or password"}`, 401)
+					http.Error(w, `{"details":"incorrect username or password"}`, http.StatusUnauthorized)
 					return
 				}
 				token := fmt.Sprintf("token-%d", issued.Add(1))
@@ -379,7 +379,7 @@ func TestTokensAreFetchedAndRenewed(t *testing.T) {
 					return false
 				}
 				w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="%s/token",service="shop",scope="repository:team/app:pull"`, tokens.URL))
-				http.Error(w, `{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}`, 401)
+				http.Error(w, `{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}`, http.StatusUnauthorized)
 				return true
 			})
 			b := newPuller(t, t.TempDir())

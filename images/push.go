@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"sync"
 
 	"github.com/containerd/platforms"
 	"github.com/moby/moby/api/types/events"
@@ -287,9 +286,8 @@ func dockerOrder(m ocispec.Manifest) any {
 func (p *pusher) pushLayers(ctx context.Context, repo *registry.Repository, img *store.Image, model *registry.Manifest) ([]ocispec.Descriptor, error) {
 	diffIDs := img.Config.RootFS.DiffIDs
 	type result struct {
-		once sync.Once
-		d    ocispec.Descriptor
-		err  error
+		d       ocispec.Descriptor
+		started bool
 	}
 	results := map[digest.Digest]*result{}
 	for n := len(diffIDs) - 1; n >= 0; n-- {
@@ -307,11 +305,10 @@ func (p *pusher) pushLayers(ctx context.Context, repo *registry.Repository, img 
 			hint = &model.Layers[n]
 		}
 		r := results[diffIDs[n]]
-		first := false
-		r.once.Do(func() { first = true })
-		if !first {
+		if r.started {
 			continue
 		}
+		r.started = true
 		g.Go(func() error {
 			release, err := p.slot(ctx, diffIDs[n])
 			if err != nil {

@@ -215,7 +215,7 @@ func TestWhatIsNotHereCannotBePushed(t *testing.T) {
 	assert.ErrorContains(t, err, "cannot push a digest reference")
 	s.spoil(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPost {
-			http.Error(w, `{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}`, 403)
+			http.Error(w, `{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}`, http.StatusForbidden)
 			return true
 		}
 		return false

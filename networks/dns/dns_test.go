@@ -373,7 +373,9 @@ func TestLongAnswersOfOthersAreCut(t *testing.T) {
 
 func TestNoMoreIsUnderWayThanMayBe(t *testing.T) {
 	u := make(underWay, 2)
-	assert.Check(t, u.enter() && u.enter() && !u.enter())
+	assert.Check(t, u.enter())
+	assert.Check(t, u.enter())
+	assert.Check(t, !u.enter())
 	u.leave()
 	assert.Check(t, u.enter())
 }

@@ -261,7 +261,7 @@ func (s *Server) dial(to server, network string, deadline time.Time) (io.ReadWri
 	}
 	// The socket belongs to the namespace; the rest needs no thread there.
 	f := os.NewFile(uintptr(fd), "dns")
-	if err := f.SetDeadline(deadline); err == nil {
+	if err = f.SetDeadline(deadline); err == nil {
 		err = connect(f, to.addr)
 	}
 	if err != nil {
