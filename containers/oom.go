@@ -2,6 +2,7 @@ package containers
 
 import (
 	"context"
+	"iter"
 
 	"github.com/moby/moby/api/types/events"
 
@@ -10,8 +11,8 @@ import (
 
 // followOOMs handles what the runtime tells of containers that ran out of memory
 // and live on, until it is closed.
-func (c *Containers) followOOMs() {
-	for o := range c.runtime.OOMs() {
+func (c *Containers) followOOMs(ooms iter.Seq[runtime.OOM]) {
+	for o := range ooms {
 		c.background(func() { c.handleOOM(o) })
 	}
 }

@@ -45,7 +45,7 @@ func (c *Containers) Restore(ctx context.Context) error {
 	c.sweepKept()
 	exits := c.runtime.Exits()
 	go c.followExits(exits)
-	go c.followOOMs()
+	go c.followOOMs(c.runtime.OOMs())
 	c.background(func() { c.startAtBoot(wanted) })
 	return nil
 }

@@ -453,10 +453,11 @@ func (s *standIn) Stats(_ context.Context, id string) (usage.Usage, error) {
 }
 
 func (s *standIn) OOMs() iter.Seq[runtime.OOM] {
+	// Of this daemon, even if nobody has begun to read them when it disconnects.
+	s.mu.Lock()
+	told := s.ooms
+	s.mu.Unlock()
 	return func(yield func(runtime.OOM) bool) {
-		s.mu.Lock()
-		told := s.ooms
-		s.mu.Unlock()
 		for o := range told {
 			if !yield(o) {
 				return
