@@ -109,7 +109,7 @@ func (c *Cmd) askCredentials(auth *registry.AuthConfig, user, password string) e
 	in, isFile := c.In.(*os.File)
 	if user == "" || password == "" {
 		if !isFile || !term.IsTerminal(in.Fd()) {
-			return errors.New("cannot perform an interactive login from a non-TTY device")
+			return errors.New("Error: Cannot perform an interactive login from a non TTY device")
 		}
 	}
 	lines := bufio.NewReader(c.In)
@@ -173,10 +173,6 @@ func (Registries) CmdLogout(c *Cmd, args ...string) error {
 	store, err := credentials.Open(c.configDir())
 	if err != nil {
 		return err
-	}
-	if !store.Known(server) && !store.Helped(server) {
-		c.println("Not logged in to " + shown)
-		return nil
 	}
 	c.println("Removing login credentials for " + shown)
 	if err := store.Erase(server); err != nil {

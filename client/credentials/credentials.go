@@ -189,16 +189,6 @@ func (s *Store) Erase(server string) error {
 	return s.write()
 }
 
-// Known tells whether there is anything to forget.
-func (s *Store) Known(server string) bool {
-	for key := range s.auths {
-		if key == server || hostOf(key) == hostOf(server) {
-			return true
-		}
-	}
-	return false
-}
-
 // write replaces the file, which may be a link to another place. It is for its
 // owner alone.
 func (s *Store) write() error {
