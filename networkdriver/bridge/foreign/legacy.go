@@ -177,7 +177,9 @@ func (l *legacy) admit(cfg Config, wanted bool) (did bool, err error) {
 		}
 		did = true
 	}
-	l.seen, err = l.fingerprint()
+	if l.seen, err = l.fingerprint(); !wanted {
+		l.seen = 0 // whoever wants our rule next has to look again
+	}
 	return did, err
 }
 
