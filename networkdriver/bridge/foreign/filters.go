@@ -111,6 +111,9 @@ func (f *Filters) Want(wanted bool) error {
 		return nil
 	}
 	f.wanted = wanted
+	for _, l := range f.old {
+		l.seen = 0 // what was seen was judged by another wish
+	}
 	return f.admit()
 }
 
