@@ -170,3 +170,33 @@ func TestAStartThatWasCutOffBeforeTheProgramRanIsTakenBack(t *testing.T) {
 	w.mustStart(t, "xx")
 	assert.Equal(t, w.snapshot(t, id).Runs, 1)
 }
+
+func TestAPauseThatWasCutOffEnds(t *testing.T) {
+	w := newWorld(t)
+	id := w.mustCreate(t, "cut")
+	asked := w.mustCreate(t, "asked")
+	w.mustStart(t, "cut")
+	w.mustStart(t, "asked")
+	_, err := jobs.Pause.Run(ctx, w.eng, jobs.PauseIn{Container: "asked"})
+	assert.NilError(t, err)
+	// As a commit leaves it whose daemon is killed.
+	ct, err := w.find("cut")
+	assert.NilError(t, err)
+	assert.NilError(t, w.freeze(ctx, ct, true))
+	w.reopen(t)
+	s := w.snapshot(t, "cut")
+	assert.Assert(t, s.State.Running && !s.State.Paused && !s.State.Thaw)
+	assert.Assert(t, !w.runtime.procs[id].paused)
+	assert.Assert(t, w.snapshot(t, "asked").State.Paused)
+	assert.Assert(t, w.runtime.procs[asked].paused)
+	// Killed after it was frozen and before that was written.
+	ct, err = w.find("cut")
+	assert.NilError(t, err)
+	ct.update(func(s *Snapshot) { s.State.Thaw = true })
+	assert.NilError(t, w.saveUnsynced(ct))
+	assert.NilError(t, w.runtime.Pause(ctx, id))
+	w.reopen(t)
+	s = w.snapshot(t, "cut")
+	assert.Assert(t, s.State.Running && !s.State.Paused && !s.State.Thaw)
+	assert.Assert(t, !w.runtime.procs[id].paused)
+}

@@ -28,7 +28,7 @@ func (c *Containers) commit(ctx context.Context, _ *engine.Job, in jobs.CommitIn
 	}
 	if s.State.Running && !s.State.Paused && !in.NoPause {
 		// One that ended or was paused meanwhile holds still, too.
-		switch err := c.freeze(ctx, ct); {
+		switch err := c.freeze(ctx, ct, true); {
 		case err == nil:
 			defer c.thawAfter(context.WithoutCancel(ctx), ct)
 		case !errdefs.IsConflict(err):

@@ -62,6 +62,7 @@ type Snapshot struct {
 type State struct {
 	Running    bool // also while paused or restarting
 	Paused     bool
+	Thaw       bool // it is paused for a commit, or a pause is being made or ended: a daemon that finds this ends it
 	Restarting bool
 	Removing   bool // a removal has begun and will be finished
 	Removed    bool // the container is gone

@@ -110,8 +110,23 @@ func (c *Containers) adopt(ctx context.Context, ct *Container, r RuntimeState) e
 		s.Runs = max(s.Runs, r.Run)
 	})
 	ct.setProc(p)
+	c.endCutOffPause(ctx, ct)
 	c.execs.Restore(ctx, execTarget{c, ct}, r.Execs, r.ExecsEnded)
 	return nil
+}
+
+// endCutOffPause lets a container go on that an earlier daemon paused for a commit, or
+// that it was about to pause or to let go on when it was killed.
+func (c *Containers) endCutOffPause(ctx context.Context, ct *Container) {
+	if !ct.Snapshot().State.Thaw {
+		return
+	}
+	if err := c.runtime.Resume(ctx, ct.id); err != nil {
+		c.log.Errorf("container %s was paused when the engine was killed and can't be unpaused: %v", ct.id, err)
+		return
+	}
+	c.log.Infof("container %s was being paused when the engine was killed: it goes on", ct.id)
+	c.setPause(ct, func(s *State) { s.Paused, s.Thaw = false, false })
 }
 
 // takeBackStart undoes a start that was cut off before the program ran: nobody

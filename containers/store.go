@@ -67,7 +67,7 @@ func (c *Containers) writeRecord(s *Snapshot, put func(durable.FS, string, any, 
 		Driver: s.Driver, LogPath: s.LogPath, RestartCount: s.RestartCount, Runs: s.Runs,
 		ManualStop: s.ManualStop, Removing: s.State.Removing,
 		State: record.State{
-			Running: s.State.Running && !s.State.Restarting, Paused: s.State.Paused, OOMKilled: s.State.OOMKilled, OOMKills: s.State.OOMKills, Dead: s.State.Dead,
+			Running: s.State.Running && !s.State.Restarting, Paused: s.State.Paused, Thaw: s.State.Thaw, OOMKilled: s.State.OOMKilled, OOMKills: s.State.OOMKills, Dead: s.State.Dead,
 			Pid: s.State.Pid, StartTime: s.State.StartTime, ExitCode: s.State.ExitCode, Error: s.State.Error,
 			StartedAt: s.State.StartedAt, FinishedAt: s.State.FinishedAt,
 		},
@@ -125,7 +125,7 @@ func (c *Containers) read(id string) (*Snapshot, error) {
 		Config: new(container.Config), HostConfig: new(container.HostConfig),
 		Driver: r.Driver, LogPath: r.LogPath, RestartCount: r.RestartCount, Runs: r.Runs, ManualStop: r.ManualStop,
 		State: State{
-			Running: r.State.Running, Paused: r.State.Paused, OOMKilled: r.State.OOMKilled, OOMKills: r.State.OOMKills, Dead: r.State.Dead,
+			Running: r.State.Running, Paused: r.State.Paused, Thaw: r.State.Thaw, OOMKilled: r.State.OOMKilled, OOMKills: r.State.OOMKills, Dead: r.State.Dead,
 			Removing: r.Removing, Pid: r.State.Pid, StartTime: r.State.StartTime,
 			ExitCode: r.State.ExitCode, Error: r.State.Error,
 			StartedAt: r.State.StartedAt, FinishedAt: r.State.FinishedAt,

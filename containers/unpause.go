@@ -30,15 +30,14 @@ func (c *Containers) thaw(ctx context.Context, ct *Container) error {
 	if s := ct.Snapshot().State; !s.Running || !s.Paused {
 		return errs.Conflict("Container %s is not paused", ct.id)
 	}
-	if err := c.runtime.Resume(ctx, ct.id); errors.Is(err, ErrNotRunning) || errors.Is(err, ErrAbsent) {
-		return errs.Conflict("Container %s is not paused", ct.id)
-	} else if err != nil {
+	c.setPause(ct, func(s *State) { s.Thaw = true })
+	if err := c.runtime.Resume(ctx, ct.id); err != nil {
+		c.setPause(ct, func(s *State) { s.Thaw = false })
+		if errors.Is(err, ErrNotRunning) || errors.Is(err, ErrAbsent) {
+			return errs.Conflict("Container %s is not paused", ct.id)
+		}
 		return inDockersWords("Cannot unpause container %s: %w", ct.id, err)
 	}
-	s := ct.update(func(s *Snapshot) { s.State.Paused = false })
-	if err := c.saveUnsynced(ct); err != nil {
-		c.log.Errorf("container %s: record of the end of the pause: %v", ct.id, err)
-	}
-	c.event(s, events.ActionUnPause)
+	c.event(c.setPause(ct, func(s *State) { s.Paused, s.Thaw = false, false }), events.ActionUnPause)
 	return nil
 }

@@ -326,3 +326,26 @@ func TestClientsThatLeaveASaveLeaveNothing(t *testing.T) {
 	var jobs []json.RawMessage
 	assert.NilError(t, e.JSON("GET", "/jobs", nil, &jobs))
 }
+
+// A container whose commit is cut off goes on; one that its user paused stays so.
+func TestACommitThatIsCutOffLeavesNothingPaused(t *testing.T) {
+	e := startLoaded(t)
+	e.must("run", "-d", "--name", "web", "busybox", "sh", "-c", "dd if=/dev/urandom of=/big bs=1M count=200 2>/dev/null; echo ready; sleep 1000")
+	e.must("run", "-d", "--name", "ice", "busybox", "sleep", "1000")
+	e.must("pause", "ice")
+	soon(t, "the file is there", func() bool { return e.must("logs", "web") == "ready" })
+	status := func(name string) string { return e.must("inspect", "-f", "{{.State.Status}}", name) }
+	committed := make(chan error, 1)
+	go func() {
+		_, err := e.Run(e.cli, "commit", "web", "made")
+		committed <- err
+	}()
+	soon(t, "the commit has paused it", func() bool { return status("web") == "paused" })
+	e.Kill()
+	<-committed
+	assert.NilError(t, e.Start())
+	assert.Equal(t, status("web"), "running")
+	assert.Equal(t, e.must("exec", "web", "echo", "alive"), "alive")
+	assert.Equal(t, status("ice"), "paused")
+	e.must("commit", "web", "made")
+}

@@ -42,6 +42,7 @@ type Container struct {
 type State struct {
 	Running    bool      `json:",omitempty"`
 	Paused     bool      `json:",omitempty"`
+	Thaw       bool      `json:",omitempty"` // a pause is being made or ended, or is a commit's: the next engine ends it
 	OOMKilled  bool      `json:",omitempty"`
 	OOMKills   uint64    `json:",omitempty"`
 	Dead       bool      `json:",omitempty"`
