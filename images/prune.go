@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
@@ -19,7 +20,8 @@ import (
 )
 
 // prune removes images without a name, or, with dangling=false, all that no
-// container was made from. What is in the way of one is no error.
+// container was made from, and what is kept of downloads that broke off. What is
+// in the way of one is no error.
 func (i *Images) prune(ctx context.Context, _ *engine.Job, in jobs.ImagePruneIn) (out jobs.ImagePruneOut, err error) {
 	if err := in.Filters.Check("dangling", "label", "label!", "until"); err != nil {
 		return out, err
@@ -60,6 +62,18 @@ func (i *Images) prune(ctx context.Context, _ *engine.Job, in jobs.ImagePruneIn)
 	}
 	if err := i.store.Reclaim(ctx); err != nil {
 		i.Log.Warnf("images: reclaim layers: %v", err)
+	}
+	// Downloads that broke off have a date but no labels: who asks for labels
+	// does not mean them.
+	if len(in.Filters["label"])+len(in.Filters["label!"]) == 0 {
+		if until.IsZero() {
+			until = time.Now()
+		}
+		freed, err := i.blobs.Purge(until)
+		if err != nil {
+			i.Log.Warnf("images: downloads that broke off: %v", err)
+		}
+		out.SpaceReclaimed += uint64(freed)
 	}
 	i.Events.Log(events.ImageEventType, events.ActionPrune, "", map[string]string{"reclaimed": strconv.FormatUint(out.SpaceReclaimed, 10)})
 	return out, nil

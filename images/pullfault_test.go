@@ -74,6 +74,7 @@ func TestAPullGetsOver(t *testing.T) {
 			w.WriteHeader(code)
 		}
 	}
+	broken := func(http.ResponseWriter) { panic(http.ErrAbortHandler) }
 	for name, spoil := range map[string]func(*offer) front{
 		"it dies in the middle of a layer": func(o *offer) front { return dies(o, o.layers[2], gz(o.spec.layers[2]), true) },
 		"it dies and has no ranges":        func(o *offer) front { return dies(o, o.layers[2], gz(o.spec.layers[2]), false) },
@@ -81,7 +82,9 @@ func TestAPullGetsOver(t *testing.T) {
 		"429 for the manifest":             func(*offer) front { return fails("/manifests/", 2, status(429, "Retry-After", "0")) },
 		"500":                              func(*offer) front { return fails("/blobs/", 3, status(500)) },
 		"503 for the manifest":             func(*offer) front { return fails("/manifests/", 3, status(503)) },
-		"a connection that breaks":         func(*offer) front { return fails("/blobs/sha256:", 0, nil) },
+		"connections that break":           func(*offer) front { return fails("/blobs/sha256:", 3, broken) },
+		"… for a layer":                    func(o *offer) front { return fails(o.layers[1].Digest.String(), 4, broken) },
+		"… for the manifest":               func(*offer) front { return fails("/manifests/", 3, broken) },
 		"a slow trickle": func(o *offer) front {
 			data := gz(o.spec.layers[1])
 			return func(w http.ResponseWriter, r *http.Request) bool {

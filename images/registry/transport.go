@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/moby/moby/api/types/registry"
@@ -206,18 +207,24 @@ type request struct {
 }
 
 // do makes a request and follows it to where the answer is. A status from 400 is
-// an error. A busy registry is asked again.
+// an error. A busy registry is asked again, and one whose connection broke
+// before it had answered.
 func (r *Repository) do(ctx context.Context, q request) (*http.Response, error) {
 	for attempt := 1; ; attempt++ {
 		resp, err := r.authorized(ctx, q)
 		after, busy := IsBusy(err)
-		if !busy || attempt >= r.client.Attempts || q.body != nil {
+		if !busy && !broken(err) || attempt >= r.client.Attempts || q.body != nil {
 			return resp, err
 		}
 		if err := pause(ctx, max(after, backoff(r.client.Wait, attempt))); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// broken tells whether a connection was there and ended without an answer.
+func broken(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // backoff doubles the wait with each attempt, up to half a minute, and scatters it.
