@@ -117,8 +117,9 @@ func (e *engine) groupOf(pid, controller string) string {
 func TestForkBombsAreHeldAndTheAPIAnswers(t *testing.T) {
 	const bound = 600
 	e := startLoaded(t, "--containers-pids-limit", strconv.Itoa(bound))
+	// Whoever waits may die of the others' bombs, for it must fork; the first process does not wait.
 	for i := range 4 {
-		e.must("run", "-d", "--name", fmt.Sprintf("bomb%d", i), "busybox", "sh", "-c", "while [ ! -e /go ]; do sleep 0.1; done; sh -c 'b() { while :; do b & done; }; b' & exec sleep 1000")
+		e.must("run", "-d", "--name", fmt.Sprintf("bomb%d", i), "busybox", "sh", "-c", "sh -c 'while [ ! -e /go ]; do sleep 0.1; done; b() { while :; do b & done; }; b' & exec sleep 1000")
 	}
 	for i := range 4 {
 		pid := e.must("inspect", "-f", "{{.State.Pid}}", fmt.Sprintf("bomb%d", i))
