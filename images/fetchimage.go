@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/jsonstream"
 	"github.com/opencontainers/go-digest"
 
@@ -101,7 +102,7 @@ func (f *fetching) layers(ctx context.Context, img *store.Image, publish func(*s
 	}
 	lease, err := f.store.Unpack(running, sources)
 	if err != nil {
-		return err
+		return set.blame(err)
 	}
 	defer lease.Release()
 	return publish(lease)
@@ -117,6 +118,7 @@ type layerSet struct {
 	ctx      context.Context
 	mu       sync.Mutex
 	blobs    map[digest.Digest]*layerBlob
+	given    *layerBlob // the first one that was not read to its end
 	watching sync.WaitGroup
 }
 
@@ -185,11 +187,13 @@ type extraction struct {
 	blob    *layerBlob
 	current int64
 	at      time.Time
+	ended   bool
 }
 
 func (e *extraction) Read(p []byte) (int, error) {
 	n, err := e.ReadCloser.Read(p)
 	e.current += int64(n)
+	e.ended = e.ended || err == io.EOF
 	select {
 	case <-e.blob.told:
 		if n > 0 && (e.current == e.blob.size || time.Since(e.at) >= progressEvery) {
@@ -199,6 +203,33 @@ func (e *extraction) Read(p []byte) (int, error) {
 	default: // the client sees the download
 	}
 	return n, err
+}
+
+// Close notes who gave up first: the others are only told to.
+func (e *extraction) Close() error {
+	if !e.ended {
+		e.set.mu.Lock()
+		if e.set.given == nil {
+			e.set.given = e.blob
+		}
+		e.set.mu.Unlock()
+	}
+	return e.ReadCloser.Close()
+}
+
+// blame finds out whether a layer that cannot be unpacked is what its digest
+// promises: it is unpacked before anybody knows. If not, that is the error.
+func (s *layerSet) blame(err error) error {
+	s.mu.Lock()
+	b := s.given
+	s.mu.Unlock()
+	if b == nil || !errdefs.IsInvalidArgument(err) {
+		return err
+	}
+	if werr := b.Watch(s.ctx, time.Hour, func(fetch.State) {}); werr != nil {
+		return fmt.Errorf("layer %s: %w", b.Digest(), werr)
+	}
+	return err
 }
 
 // landed tells that a layer is published.

@@ -242,6 +242,25 @@ func TestASpoiledLeftoverIsFetchedAnew(t *testing.T) {
 	assert.Equal(t, img.ID.String(), o.id(t))
 }
 
+// It is unpacked before its digest is known, and is no tar: that is not the
+// image's fault.
+func TestASpoiledLeftoverThatIsUnpackedIsFetchedAnew(t *testing.T) {
+	s := newShop(t)
+	o := s.sell("app", "1", &offer{spec: threeLayers(t)})
+	b := newPuller(t, t.TempDir())
+	b.leave(o.layers[2].Digest, bytes.Repeat([]byte("x"), 500<<10)) // more than is read ahead
+	s.spoil(func(w http.ResponseWriter, r *http.Request) bool {
+		if isBlobGet(r, o.layers[2].Digest) && r.Header.Get("Range") != "" {
+			time.Sleep(300 * time.Millisecond) // the unpacker comes first; nothing goes wrong if it does not
+		}
+		return false
+	})
+	b.mustPull(s.host+"/app", "1")
+	img, err := b.find(s.host + "/app:1")
+	assert.NilError(t, err)
+	assert.Equal(t, img.ID.String(), o.id(t))
+}
+
 // A third party's image_verify keeps an image out before anything is fetched.
 func TestImageVerifyKeepsAnImageOut(t *testing.T) {
 	s := newShop(t)
