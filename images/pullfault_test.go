@@ -75,6 +75,12 @@ func TestAPullGetsOver(t *testing.T) {
 		}
 	}
 	broken := func(http.ResponseWriter) { panic(http.ErrAbortHandler) }
+	half := func(w http.ResponseWriter) {
+		w.Header().Set("Content-Length", "1000")
+		w.Write(make([]byte, 10))
+		http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
 	for name, spoil := range map[string]func(*offer) front{
 		"it dies in the middle of a layer": func(o *offer) front { return dies(o, o.layers[2], gz(o.spec.layers[2]), true) },
 		"it dies and has no ranges":        func(o *offer) front { return dies(o, o.layers[2], gz(o.spec.layers[2]), false) },
@@ -84,6 +90,8 @@ func TestAPullGetsOver(t *testing.T) {
 		"503 for the manifest":             func(*offer) front { return fails("/manifests/", 3, status(503)) },
 		"connections that break":           func(*offer) front { return fails("/blobs/sha256:", 3, broken) },
 		"… for a layer":                    func(o *offer) front { return fails(o.layers[1].Digest.String(), 4, broken) },
+		"it dies in the manifest":          func(*offer) front { return fails("/manifests/", 2, half) },
+		"it dies in the config":            func(o *offer) front { return fails(digest.FromBytes(o.configJSON(t)).String(), 3, half) },
 		"… for the manifest":               func(*offer) front { return fails("/manifests/", 3, broken) },
 		"a slow trickle": func(o *offer) front {
 			data := gz(o.spec.layers[1])

@@ -69,13 +69,11 @@ func (r *Repository) Config(ctx context.Context, d ocispec.Descriptor, max int64
 	if d.Size > max {
 		return nil, errs.TooLarge("image config of %d bytes is larger than %d", d.Size, max)
 	}
-	resp, err := r.do(ctx, request{method: http.MethodGet, url: r.url("blobs", d.Digest.String())})
-	if err != nil {
+	resp, data, err := r.whole(ctx, request{method: http.MethodGet, url: r.url("blobs", d.Digest.String())}, d.Size+1)
+	switch {
+	case resp == nil:
 		return nil, err
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, d.Size+1))
-	if err != nil {
+	case err != nil:
 		return nil, fmt.Errorf("read image config: %w", err)
 	}
 	if int64(len(data)) != d.Size || digest.FromBytes(data) != d.Digest {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -85,19 +84,16 @@ func isLayer(mediaType string) bool {
 // Manifest gets a manifest or an index by tag or digest. What has a digest is
 // compared with it.
 func (r *Repository) Manifest(ctx context.Context, tagOrDigest string) (*Manifest, error) {
-	resp, err := r.do(ctx, request{
+	resp, raw, err := r.whole(ctx, request{
 		method: http.MethodGet, url: r.url("manifests", tagOrDigest),
 		header: http.Header{"Accept": accepted},
-	})
-	if err != nil {
+	}, MaxManifestBytes+1)
+	switch {
+	case resp == nil:
 		return nil, err
-	}
-	defer resp.Body.Close()
-	if resp.ContentLength > MaxManifestBytes {
+	case resp.ContentLength > MaxManifestBytes:
 		return nil, errs.TooLarge("manifest %s of %d bytes is larger than %d", tagOrDigest, resp.ContentLength, MaxManifestBytes)
-	}
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, MaxManifestBytes+1))
-	if err != nil {
+	case err != nil:
 		return nil, fmt.Errorf("read manifest %s: %w", tagOrDigest, err)
 	}
 	if len(raw) > MaxManifestBytes {

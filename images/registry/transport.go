@@ -213,7 +213,8 @@ func (r *Repository) do(ctx context.Context, q request) (*http.Response, error) 
 	for attempt := 1; ; attempt++ {
 		resp, err := r.authorized(ctx, q)
 		after, busy := IsBusy(err)
-		if !busy && !broken(err) || attempt >= r.client.Attempts || q.body != nil {
+		safe := q.method == http.MethodGet || q.method == http.MethodHead
+		if !busy && !(safe && broken(err)) || attempt >= r.client.Attempts || q.body != nil {
 			return resp, err
 		}
 		if err := pause(ctx, max(after, backoff(r.client.Wait, attempt))); err != nil {
@@ -222,7 +223,26 @@ func (r *Repository) do(ctx context.Context, q request) (*http.Response, error) 
 	}
 }
 
-// broken tells whether a connection was there and ended without an answer.
+// whole makes a request for something small and reads at most max bytes of the
+// answer. An answer that breaks off is asked for again.
+func (r *Repository) whole(ctx context.Context, q request, max int64) (*http.Response, []byte, error) {
+	for attempt := 1; ; attempt++ {
+		resp, err := r.do(ctx, q)
+		if err != nil {
+			return nil, nil, err
+		}
+		data, err := io.ReadAll(io.LimitReader(resp.Body, max))
+		resp.Body.Close()
+		if err == nil || !broken(err) || attempt >= r.client.Attempts {
+			return resp, data, err
+		}
+		if err := pause(ctx, backoff(r.client.Wait, attempt)); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// broken tells whether a connection was there and ended without all of an answer.
 func broken(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
