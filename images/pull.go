@@ -205,6 +205,11 @@ func (p *puller) bring(ctx context.Context, repo *registry.Repository, top, mani
 	} else {
 		p.store.AddOrigin(id, *origin)
 	}
+	// A process that ended between the image and the end of its downloads has
+	// left them.
+	for _, layer := range manifest.Layers {
+		p.blobs.Forget(layer.Digest)
+	}
 	for _, name := range names {
 		if img := p.store.Snapshot().ByName(name); img == nil || img.ID != id {
 			if _, err := p.store.SetName(id, name, p.Clock.Now().UTC()); err != nil {

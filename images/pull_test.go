@@ -261,6 +261,20 @@ func TestASpoiledLeftoverThatIsUnpackedIsFetchedAnew(t *testing.T) {
 	assert.Equal(t, img.ID.String(), o.id(t))
 }
 
+// Of an image that is there nothing is kept to be resumed.
+func TestLeftoversOfWhatIsThereAreRemoved(t *testing.T) {
+	s := newShop(t)
+	o := s.sell("app", "1", &offer{spec: threeLayers(t)})
+	b := newPuller(t, t.TempDir())
+	b.mustPull(s.host+"/app", "1")
+	b = newPuller(t, b.root)
+	b.leave(o.layers[0].Digest, gz(o.spec.layers[0]))
+	b.leave(o.layers[2].Digest, []byte("begun"))
+	b.mustPull(s.host+"/app", "1")
+	names, _ := b.blobFiles()
+	assert.Equal(t, len(names), 0, names)
+}
+
 // A third party's image_verify keeps an image out before anything is fetched.
 func TestImageVerifyKeepsAnImageOut(t *testing.T) {
 	s := newShop(t)

@@ -101,6 +101,15 @@ func (s *Store) Purge(before time.Time) (freed int64, err error) {
 	return freed, err
 }
 
+// Forget removes what is kept of a blob that nobody downloads.
+func (s *Store) Forget(d digest.Digest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.blobs[d] == nil {
+		_ = os.Remove(filepath.Join(s.Dir, d.Encoded()))
+	}
+}
+
 // Get begins to download a blob, or joins who does. Release it.
 func (s *Store) Get(d digest.Digest, size int64, open Source) *Blob {
 	s.mu.Lock()
