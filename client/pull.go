@@ -19,18 +19,9 @@ func (Images) CmdPull(c *Cmd, args ...string) error {
 	if err != nil {
 		return err
 	}
-	named, err := reference.ParseNormalizedNamed(args[0])
+	named, err := c.remoteName(args[0], *all, *quiet)
 	if err != nil {
 		return err
-	}
-	switch {
-	case *all && !reference.IsNameOnly(named):
-		return errors.New("tag can't be used with --all-tags/-a")
-	case !*all && reference.IsNameOnly(named):
-		named = reference.TagNameOnly(named)
-		if t, ok := named.(reference.Tagged); ok && !*quiet {
-			c.println("Using default tag:", t.Tag())
-		}
 	}
 	out := c.Out
 	if *quiet {
@@ -41,4 +32,21 @@ func (Images) CmdPull(c *Cmd, args ...string) error {
 	}
 	c.println(named)
 	return nil
+}
+
+// remoteName reads the name of what is pulled or pushed: with a tag, unless all are meant.
+func (c *Cmd) remoteName(text string, all, quiet bool) (reference.Named, error) {
+	named, err := reference.ParseNormalizedNamed(text)
+	switch {
+	case err != nil:
+		return nil, err
+	case all && !reference.IsNameOnly(named):
+		return nil, errors.New("tag can't be used with --all-tags/-a")
+	case !all && reference.IsNameOnly(named):
+		named = reference.TagNameOnly(named)
+		if t, ok := named.(reference.Tagged); ok && !quiet {
+			c.println("Using default tag:", t.Tag())
+		}
+	}
+	return named, nil
 }

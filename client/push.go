@@ -1,7 +1,6 @@
 package client
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -22,18 +21,9 @@ func (Images) CmdPush(c *Cmd, args ...string) error {
 	if err != nil {
 		return err
 	}
-	named, err := reference.ParseNormalizedNamed(args[0])
+	named, err := c.remoteName(args[0], *all, *quiet)
 	if err != nil {
 		return err
-	}
-	switch {
-	case *all && !reference.IsNameOnly(named):
-		return errors.New("tag can't be used with --all-tags/-a")
-	case !*all && reference.IsNameOnly(named):
-		named = reference.TagNameOnly(named)
-		if t, ok := named.(reference.Tagged); ok && !*quiet {
-			c.println("Using default tag:", t.Tag())
-		}
 	}
 	query := url.Values{}
 	if t, ok := named.(reference.Tagged); ok {

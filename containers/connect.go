@@ -131,23 +131,15 @@ func marked(s *Snapshot) error {
 
 // setNetworks changes the networks that a container is configured with, and its /etc/hosts.
 func (c *Containers) setNetworks(ct *Container, change func(map[string]*network.EndpointSettings)) error {
-	_, err := ct.tryUpdate(func(s *Snapshot) error {
+	err := c.reconfigure(ct, func(s *Snapshot) {
 		nets := maps.Clone(s.Networks)
 		if nets == nil {
 			nets = map[string]*network.EndpointSettings{}
 		}
 		change(nets)
 		s.Networks = nets
-		stored, err := store(s)
-		if err == nil {
-			s.stored = stored
-		}
-		return err
 	})
 	if err != nil {
-		return err
-	}
-	if err := c.save(ct); err != nil {
 		return err
 	}
 	return c.refreshEtc(ct.Snapshot())

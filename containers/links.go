@@ -209,20 +209,12 @@ func (c *Containers) rmLink(ctx context.Context, ref string) error {
 		return err
 	}
 	defer unlock()
-	_, err = owner.tryUpdate(func(s *Snapshot) error {
+	err = c.reconfigure(owner, func(s *Snapshot) {
 		hc := *s.HostConfig
 		hc.Links = slices.DeleteFunc(slices.Clone(hc.Links), func(text string) bool { return text == l.id+":"+l.alias })
 		s.HostConfig = &hc
-		stored, err := store(s)
-		if err == nil {
-			s.stored = stored
-		}
-		return err
 	})
 	if err != nil {
-		return err
-	}
-	if err := c.save(owner); err != nil {
 		return err
 	}
 	return c.refreshHosts(owner.Snapshot())

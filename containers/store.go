@@ -53,6 +53,22 @@ func (c *Containers) saveUnsynced(ct *Container) error {
 	return c.writeRecord(ct.Snapshot(), durable.RewriteJSONUnsynced)
 }
 
+// reconfigure changes what the user has configured of a container, whose lock is held, and makes it durable.
+func (c *Containers) reconfigure(ct *Container, change func(*Snapshot)) error {
+	_, err := ct.tryUpdate(func(s *Snapshot) error {
+		change(s)
+		stored, err := store(s)
+		if err == nil {
+			s.stored = stored
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return c.save(ct)
+}
+
 func (c *Containers) write(s *Snapshot, synced bool) error {
 	if synced {
 		return c.writeRecord(s, durable.WriteJSON)
