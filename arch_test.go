@@ -46,6 +46,8 @@ var rules = map[string]rule{
 	"client": {why: "the client knows the HTTP API only"},
 	"containers": {may: []string{"engine", "jobs", "graphdriver", "logs/driver"},
 		why: "nouns meet through needs.go, not through imports"},
+	"containers/etc": {may: []string{"containers/request", "containers/resolvconf"},
+		why: "files of /etc are made of what they are told, not of containers"},
 	"images":           {may: []string{"engine", "jobs", "graphdriver"}, why: "nouns meet through needs.go"},
 	"networks":         {may: []string{"engine", "jobs", "networkdriver"}, why: "nouns meet through needs.go"},
 	"networks/forward": {leaf: true, why: "the relay carries bytes; what a port means it is told"},

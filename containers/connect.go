@@ -147,10 +147,11 @@ func (c *Containers) setNetworks(ct *Container, change func(map[string]*network.
 
 // refreshEtc brings the files up to date that say where a container is; before its first start there are none.
 func (c *Containers) refreshEtc(s *Snapshot) error {
-	if err := c.refreshHosts(s); err != nil || !s.State.Running {
+	files := c.etcOf(s)
+	if err := files.RefreshHosts(); err != nil || !s.State.Running {
 		return err // the others follow at the start
 	}
-	if err := c.refreshResolvConf(s); err != nil {
+	if err := files.RefreshResolvConf(); err != nil {
 		return err
 	}
 	c.tellLinked(s.ID)

@@ -117,21 +117,6 @@ func (c *Containers) ports(s *Snapshot) []container.PortSummary {
 	return list
 }
 
-// addresses of a container on its networks, sorted.
-func (c *Containers) addresses(s *Snapshot) []netip.Addr {
-	running, _ := c.networks.Settings(s.ID)
-	var list []netip.Addr
-	for _, e := range running {
-		for _, a := range []netip.Addr{e.IPAddress, e.GlobalIPv6Address} {
-			if a.IsValid() {
-				list = append(list, a)
-			}
-		}
-	}
-	slices.SortFunc(list, netip.Addr.Compare)
-	return list
-}
-
 // noNetworks stands for networks where there are none.
 type noNetworks struct{}
 

@@ -1,4 +1,4 @@
-package containers
+package etc
 
 import (
 	"bytes"
@@ -11,9 +11,9 @@ import (
 )
 
 // hosts is the host's own with its network, else what a container needs to find itself.
-func (c *Containers) hosts(s *Snapshot) ([]byte, error) {
+func (c Container) hosts() ([]byte, error) {
 	var b bytes.Buffer
-	if s.HostConfig.NetworkMode.IsHost() {
+	if c.HostNetwork {
 		b.Write(hostFile("/etc/hosts"))
 	} else {
 		b.WriteString("127.0.0.1\tlocalhost\n" +
@@ -23,15 +23,14 @@ func (c *Containers) hosts(s *Snapshot) ([]byte, error) {
 			"ff02::1\tip6-allnodes\n" +
 			"ff02::2\tip6-allrouters\n")
 	}
-	extra, moving, err := c.extraHosts(s)
+	extra, moving, err := c.extraHosts()
 	if err != nil {
 		return nil, err
 	}
-	links := c.linkHosts(s)
-	if err := c.noteHosts(s, slices.Concat(moving, links)); err != nil {
+	if err := c.noteHosts(slices.Concat(moving, c.Links)); err != nil {
 		return nil, err
 	}
-	for _, line := range slices.Concat(extra, links, c.ownHosts(s)) {
+	for _, line := range slices.Concat(extra, c.Links, c.ownHosts()) {
 		b.WriteString(line)
 	}
 	return b.Bytes(), nil
@@ -41,13 +40,13 @@ func (c *Containers) hosts(s *Snapshot) ([]byte, error) {
 const hostGateway = "host-gateway"
 
 // extraHosts are the lines that the user wants, and those among them whose addresses are the engine's to say.
-func (c *Containers) extraHosts(s *Snapshot) (all, moving []string, err error) {
-	for _, h := range s.HostConfig.ExtraHosts {
+func (c Container) extraHosts() (all, moving []string, err error) {
+	for _, h := range c.ExtraHosts {
 		name, addr, ok := request.CutExtraHost(h)
 		switch {
 		case !ok:
 		case addr == hostGateway:
-			gateways, err := c.networks.HostGateway(s.ID)
+			gateways, err := c.Gateways()
 			if err != nil {
 				return nil, nil, err
 			}
@@ -63,27 +62,41 @@ func (c *Containers) extraHosts(s *Snapshot) (all, moving []string, err error) {
 }
 
 // ownHosts are the lines by which a container finds itself.
-func (c *Containers) ownHosts(s *Snapshot) []string {
+func (c Container) ownHosts() []string {
 	var lines []string
-	for _, a := range c.addresses(s) {
-		lines = append(lines, a.String()+"\t"+strings.Join(hostNames(s), " ")+"\n")
+	for _, a := range c.addresses() {
+		lines = append(lines, a.String()+"\t"+strings.Join(c.hostNames(), " ")+"\n")
 	}
 	return lines
 }
 
-func hostNames(s *Snapshot) []string {
-	if s.Config.Domainname != "" {
-		return []string{s.Config.Hostname + "." + s.Config.Domainname, s.Config.Hostname}
+func (c Container) hostNames() []string {
+	if c.Domainname != "" {
+		return []string{c.Hostname + "." + c.Domainname, c.Hostname}
 	}
-	return []string{s.Config.Hostname}
+	return []string{c.Hostname}
+}
+
+// addresses of the container on its networks, sorted.
+func (c Container) addresses() []netip.Addr {
+	var list []netip.Addr
+	for _, e := range c.Networks {
+		for _, a := range []netip.Addr{e.IPAddress, e.GlobalIPv6Address} {
+			if a.IsValid() {
+				list = append(list, a)
+			}
+		}
+	}
+	slices.SortFunc(list, netip.Addr.Compare)
+	return list
 }
 
 // The lines for links and for the host change with their addresses. Those that were written lie beside
 // the file, if there are any, so that they are known again.
-func (c *Containers) notedHosts(s *Snapshot) string { return c.path(s.ID, "hosts.ours") }
+func (c Container) notedHosts() string { return c.path("hosts.ours") }
 
-func (c *Containers) noteHosts(s *Snapshot, lines []string) error {
-	path := c.notedHosts(s)
+func (c Container) noteHosts(lines []string) error {
+	path := c.notedHosts()
 	if len(lines) == 0 {
 		if err := os.Remove(path); !os.IsNotExist(err) {
 			return err
@@ -93,28 +106,28 @@ func (c *Containers) noteHosts(s *Snapshot, lines []string) error {
 	return os.WriteFile(path, []byte(strings.Join(lines, "")), 0o600)
 }
 
-// refreshHosts puts the lines of now in the place of those of an earlier run; what the user
+// RefreshHosts puts the lines of now in the place of those of an earlier run; what the user
 // wrote stays. The file is changed in place, since it is mounted.
-func (c *Containers) refreshHosts(s *Snapshot) error {
-	path := c.path(s.ID, "hosts")
+func (c Container) RefreshHosts() error {
+	path := c.path("hosts")
 	old, err := readEtc(path)
 	if err != nil || old == nil {
 		return err
 	}
-	noted, err := readEtc(c.notedHosts(s))
+	noted, err := readEtc(c.notedHosts())
 	if err != nil {
 		return err
 	}
 	written := slices.Collect(strings.Lines(string(noted)))
-	_, moving, err := c.extraHosts(s)
+	_, moving, err := c.extraHosts()
 	if err != nil {
 		return err
 	}
-	moving = append(moving, c.linkHosts(s)...)
+	moving = append(moving, c.Links...)
 	var b bytes.Buffer
 	for line := range strings.Lines(string(old)) {
 		words := strings.Fields(line)
-		own := len(words) >= 2 && slices.Equal(words[1:], hostNames(s)) && !isLoopback(words[0])
+		own := len(words) >= 2 && slices.Equal(words[1:], c.hostNames()) && !isLoopback(words[0])
 		if !own && !slices.Contains(written, line) {
 			b.WriteString(line)
 		}
@@ -122,7 +135,7 @@ func (c *Containers) refreshHosts(s *Snapshot) error {
 	if b.Len() > 0 && b.Bytes()[b.Len()-1] != '\n' {
 		b.WriteByte('\n')
 	}
-	for _, line := range slices.Concat(moving, c.ownHosts(s)) {
+	for _, line := range slices.Concat(moving, c.ownHosts()) {
 		b.WriteString(line)
 	}
 	if bytes.Equal(b.Bytes(), old) {
@@ -130,7 +143,7 @@ func (c *Containers) refreshHosts(s *Snapshot) error {
 	}
 	// A kill in between must not make an old line the user's.
 	if len(written)+len(moving) > 0 {
-		if err := c.noteHosts(s, slices.Concat(moving, written)); err != nil {
+		if err := c.noteHosts(slices.Concat(moving, written)); err != nil {
 			return err
 		}
 	}
@@ -138,7 +151,7 @@ func (c *Containers) refreshHosts(s *Snapshot) error {
 		return err
 	}
 	if len(written) > 0 {
-		return c.noteHosts(s, moving)
+		return c.noteHosts(moving)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package containers
+package etc
 
 import (
 	"crypto/sha256"
@@ -12,7 +12,7 @@ import (
 	"github.com/jobengine/engine/containers/resolvconf"
 )
 
-// DNS is what containers have in the place of the host's resolv.conf, unless they say otherwise themselves.
+// DNS is what stands in the place of the host's resolv.conf.
 type DNS struct {
 	Servers         []netip.Addr
 	Search, Options []string
@@ -26,34 +26,31 @@ const (
 )
 
 // resolvConf is the host's, with what the user, or else the daemon, says in its place.
-func (c *Containers) resolvConf(s *Snapshot) []byte {
-	hc, defaults := s.HostConfig, c.cfg.DNS
-	servers, search, options := addrTexts(hc.DNS), hc.DNSSearch, hc.DNSOptions
+func (c Container) resolvConf() []byte {
+	servers, search, options := addrTexts(c.DNS.Servers), c.DNS.Search, c.DNS.Options
 	if len(servers) == 0 {
-		servers = addrTexts(defaults.Servers)
+		servers = addrTexts(c.Defaults.Servers)
 	}
 	if len(search) == 0 {
-		search = defaults.Search
+		search = c.Defaults.Search
 	}
 	if len(options) == 0 {
-		options = defaults.Options
+		options = c.Defaults.Options
 	}
-	text := hostFile(defaults.File)
-	onHost := hc.NetworkMode.IsHost()
-	if onHost && len(servers) == 0 && len(search) == 0 && len(options) == 0 {
+	text := hostFile(c.Defaults.File)
+	if c.HostNetwork && len(servers) == 0 && len(search) == 0 && len(options) == 0 {
 		return text
 	}
 	conf := resolvconf.Parse(text)
 	byEngine, v6 := false, false
-	running, _ := c.networks.Settings(s.ID)
-	for name, ep := range running {
+	for name, ep := range c.Networks {
 		byEngine = byEngine || container.NetworkMode(name).IsUserDefined() && (ep.IPAddress.IsValid() || ep.GlobalIPv6Address.IsValid())
 		v6 = v6 || ep.GlobalIPv6Address.IsValid()
 	}
 	switch {
 	case byEngine:
 		conf = conf.With(nil, search, options).ByEngine()
-	case onHost, len(servers) > 0:
+	case c.HostNetwork, len(servers) > 0:
 		conf = conf.With(servers, search, options)
 	default:
 		if len(conf.Servers) == 1 && conf.Servers[0] == resolvedStub {
@@ -76,27 +73,27 @@ func addrTexts(list []netip.Addr) []string {
 
 // Beside the file lie the sums of what the engine wrote. As long as it is that, it is brought up to
 // date; what somebody else has written stays.
-func (c *Containers) resolvSums(s *Snapshot) string { return c.path(s.ID, "resolv.conf.sums") }
+func (c Container) resolvSums() string { return c.path("resolv.conf.sums") }
 
 func sum(text []byte) string {
 	b := sha256.Sum256(text)
 	return hex.EncodeToString(b[:])
 }
 
-func (c *Containers) newResolvConf(s *Snapshot) ([]byte, error) {
-	text := c.resolvConf(s)
+func (c Container) newResolvConf() ([]byte, error) {
+	text := c.resolvConf()
 	// The sum comes first: a file without one is the user's for ever.
-	return text, os.WriteFile(c.resolvSums(s), []byte(sum(text)+"\n"), 0o600)
+	return text, os.WriteFile(c.resolvSums(), []byte(sum(text)+"\n"), 0o600)
 }
 
-// refreshResolvConf makes the file what it is to be now, if nobody has changed it.
-func (c *Containers) refreshResolvConf(s *Snapshot) error {
-	path := c.path(s.ID, "resolv.conf")
+// RefreshResolvConf makes the file what it is to be now, if nobody has changed it.
+func (c Container) RefreshResolvConf() error {
+	path := c.path("resolv.conf")
 	old, err := readEtc(path)
 	if err != nil || old == nil {
 		return err
 	}
-	sums, err := readEtc(c.resolvSums(s))
+	sums, err := readEtc(c.resolvSums())
 	if err != nil {
 		return err
 	}
@@ -104,11 +101,11 @@ func (c *Containers) refreshResolvConf(s *Snapshot) error {
 	if !strings.Contains(string(sums), was+"\n") && len(old) > 0 { // an empty one is of a write that was cut off
 		return nil
 	}
-	text := c.resolvConf(s)
+	text := c.resolvConf()
 	if string(text) == string(old) {
 		return nil
 	}
-	if err := os.WriteFile(c.resolvSums(s), []byte(was+"\n"+sum(text)+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(c.resolvSums(), []byte(was+"\n"+sum(text)+"\n"), 0o600); err != nil {
 		return err
 	}
 	return rewrite(path, text)
