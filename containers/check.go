@@ -64,7 +64,7 @@ func (k *checkup) container(ct *Container) {
 		return
 	}
 	problem := ""
-	if s.damaged {
+	if s.Damaged {
 		problem = s.State.Error
 	} else if err := graphdriver.Check(k.ctx, k.graph, ct.id); err != nil {
 		problem = err.Error()

@@ -126,8 +126,7 @@ func (c *Containers) plan(ctx context.Context, in jobs.CreateIn) (_ *Snapshot, _
 	if hc.LogConfig.Type == logJSONFile {
 		s.LogPath = c.path(id, id+"-json.log")
 	}
-	s.stored, err = store(s)
-	return s, img, warnings, err
+	return s, img, warnings, s.Store()
 }
 
 // reserve takes the name, or makes one up.

@@ -143,7 +143,7 @@ func (r *run) join() error {
 		named.Hostname, named.Domainname = d.s.Config.Hostname, d.s.Config.Domainname
 		s := *r.s
 		s.Config = &named
-		if s.stored, err = store(&s); err != nil {
+		if err := s.Store(); err != nil {
 			return err
 		}
 		r.s, r.in.Config, r.in.Hostname = &s, &named, named.Hostname

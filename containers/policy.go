@@ -38,7 +38,7 @@ func wantsRestart(s *Snapshot, code int, stopped bool) bool {
 // wantsStartAtBoot tells whether the policy starts a container that does not
 // run when the daemon starts. That a user stopped it counts no more for `always`.
 func wantsStartAtBoot(s *Snapshot) bool {
-	if s.damaged || s.Runs == 0 || s.State.Running || s.State.Dead {
+	if s.Damaged || s.Runs == 0 || s.State.Running || s.State.Dead {
 		return false
 	}
 	forgiven := s.HostConfig.RestartPolicy.IsAlways()

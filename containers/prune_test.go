@@ -36,7 +36,7 @@ func TestPruneTakesWhatDoesNotRunAndWhatIsDamaged(t *testing.T) {
 	w.mustStart(t, "running")
 	ct, err := w.find(damaged)
 	assert.NilError(t, err)
-	ct.update(func(s *Snapshot) { s.State.Dead, s.damaged = true, true })
+	ct.update(func(s *Snapshot) { s.State.Dead, s.Damaged = true, true })
 	out, err := jobs.ContainerPrune.Run(ctx, w.eng, jobs.ContainerPruneIn{})
 	assert.NilError(t, err)
 	assert.Equal(t, len(out.ContainersDeleted), 2)

@@ -54,7 +54,7 @@ func (c *Containers) Restore(ctx context.Context) error {
 func (c *Containers) restore(ctx context.Context, ct *Container, known map[string]RuntimeState) {
 	s := ct.Snapshot()
 	r, found := known[ct.id]
-	lives := found && r.Status == "running" && !s.damaged
+	lives := found && r.Status == "running" && !s.Damaged
 	switch {
 	case lives && !s.State.Removing:
 		if err := c.adopt(ctx, ct, r); err == nil {
@@ -62,13 +62,13 @@ func (c *Containers) restore(ctx context.Context, ct *Container, known map[strin
 		} else {
 			c.log.Errorf("container %s lives but can't be taken over: %v", ct.id, err)
 		}
-	case s.State.Running && found && r.Status == "created" && !s.damaged:
+	case s.State.Running && found && r.Status == "created" && !s.Damaged:
 		c.takeBackStart(ctx, ct)
 	case s.State.Running:
 		c.foldExit(ctx, ct, r)
 	default:
 		// A start that was cut off has left something, or a mount of a dead one is left.
-		if found && !s.damaged { // a damaged one may run on until it is removed
+		if found && !s.Damaged { // a damaged one may run on until it is removed
 			if err := c.runtime.Delete(ctx, ct.id); err != nil {
 				c.log.Errorf("container %s: what an earlier start left: %v", ct.id, err)
 			}
@@ -79,7 +79,7 @@ func (c *Containers) restore(ctx context.Context, ct *Container, known map[strin
 		c.checkLayer(ctx, ct)
 		_ = c.networks.Release(ctx, ct.id)
 	}
-	if s := ct.Snapshot(); s.State.Removing || s.HostConfig.AutoRemove && !s.State.Running && !s.damaged {
+	if s := ct.Snapshot(); s.State.Removing || s.HostConfig.AutoRemove && !s.State.Running && !s.Damaged {
 		ct.update(func(s *Snapshot) { s.State.Removing = true })
 		if err := c.finishRemoval(ctx, ct); err != nil {
 			ct.update(func(s *Snapshot) { s.State.Removing, s.State.Dead = false, true })

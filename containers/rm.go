@@ -103,7 +103,7 @@ func (c *Containers) finishRemoval(ctx context.Context, ct *Container) error {
 		return err
 	}
 	// Without its record the container is no more: the next boot would remove the rest.
-	if err := c.removeRecord(ct.id, s.damaged || !s.HostConfig.AutoRemove); err != nil {
+	if err := c.removeRecord(ct.id, s.Damaged || !s.HostConfig.AutoRemove); err != nil {
 		return fmt.Errorf("unable to remove its record: %w", err)
 	}
 	if err := failpoint.Hit(failpoint.RemovalRecord); err != nil {
@@ -129,10 +129,10 @@ func (c *Containers) finishRemoval(ctx context.Context, ct *Container) error {
 // finished at the next boot. On a full disk nothing can be written, but the
 // record can still be renamed, and a folder without one is removed at boot.
 func (c *Containers) markRemoval(ct *Container, s *Snapshot) error {
-	if s.HostConfig.AutoRemove && !s.damaged {
+	if s.HostConfig.AutoRemove && !s.Damaged {
 		return nil
 	}
-	if !s.damaged && c.saveUnsynced(ct) == nil {
+	if !s.Damaged && c.saveUnsynced(ct) == nil {
 		return nil
 	}
 	err := c.fsys.Rename(c.recordPath(ct.id), c.path(ct.id, "removed.json"))

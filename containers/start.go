@@ -69,7 +69,7 @@ func (c *Containers) startLocked(ctx context.Context, ct *Container, again bool)
 	switch {
 	case s.State.Removed:
 		return refusal{errs.NotFound("No such container: %s", ct.id)}
-	case s.damaged:
+	case s.Damaged:
 		return refusal{errs.Conflict("container %s is damaged and can only be removed: %s", s.Name, s.State.Error)}
 	case s.State.Removing || s.State.Dead:
 		return refusal{errMarked()}
@@ -332,7 +332,7 @@ func (r *run) begin(s *Snapshot) {
 		r.startedAt = time.Now().UTC()
 	}
 	s.Runs++
-	s.Config, s.stored = r.s.Config, r.s.stored
+	s.Config, s.Stored = r.s.Config, r.s.Stored
 	s.ManualStop = false
 	if !r.again {
 		s.RestartCount = 0

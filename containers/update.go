@@ -51,15 +51,15 @@ func (c *Containers) change(ctx context.Context, _ *engine.Job, in jobs.Containe
 	if next.HostConfig, err = request.Merge(s.HostConfig, &limits, in.RestartPolicy); err != nil {
 		return cannot(err)
 	}
-	if next.stored, err = store(&next); err != nil {
+	if err := next.Store(); err != nil {
 		return cannot(err)
 	}
 	if err := c.applyLimits(ctx, s, next.HostConfig); err != nil {
 		return cannot(err)
 	}
-	ct.update(func(s *Snapshot) { s.HostConfig, s.stored = next.HostConfig, next.stored })
+	ct.update(func(s *Snapshot) { s.HostConfig, s.Stored = next.HostConfig, next.Stored })
 	if err := c.save(ct); err != nil {
-		ct.update(func(now *Snapshot) { now.HostConfig, now.stored = s.HostConfig, s.stored })
+		ct.update(func(now *Snapshot) { now.HostConfig, now.Stored = s.HostConfig, s.Stored })
 		if e := c.applyLimits(ctx, s, s.HostConfig); e != nil {
 			c.log.Errorf("container %s: its new limits cannot be recorded, nor its old ones be restored: %v", ct.id, e)
 		}
