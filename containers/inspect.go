@@ -3,15 +3,11 @@ package containers
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"maps"
-	"slices"
-	"time"
 
-	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
-	"github.com/moby/moby/api/types/storage"
 
+	"github.com/jobengine/engine/containers/show"
 	"github.com/jobengine/engine/containers/spec"
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/jobs"
@@ -24,35 +20,9 @@ func (c *Containers) inspect(ctx context.Context, _ *engine.Job, in jobs.Contain
 		return out, err
 	}
 	s := ct.Snapshot()
-	config, hostConfig := *s.Config, *s.HostConfig // the caller may change them
-	hostConfig.Links = c.shownLinks(s)
-	r := container.InspectResponse{
-		ID:           s.ID,
-		Created:      s.Created.UTC().Format(time.RFC3339Nano),
-		Path:         s.Path,
-		Args:         slices.Clone(s.Args),
-		State:        inspectState(s.State),
-		Image:        s.ImageID,
-		Name:         "/" + s.Name,
-		RestartCount: s.RestartCount,
-		Driver:       s.Driver,
-		Platform:     "linux",
-		ExecIDs:      c.execs.Of(s.ID),
-		HostConfig:   &hostConfig,
-		GraphDriver:  &storage.DriverData{Name: s.Driver},
-		Mounts:       slices.Clone(s.Mounts),
-		Config:       &config,
-		NetworkSettings: &container.NetworkSettings{
-			Ports:    c.portMap(s),
-			Networks: c.endpoints(s),
-		},
-	}
-	if r.Args == nil {
-		r.Args = []string{}
-	}
-	if r.Mounts == nil {
-		r.Mounts = []container.MountPoint{}
-	}
+	r := show.Details(s, c.endpoints(s), c.portMap(s))
+	r.HostConfig.Links = c.shownLinks(s)
+	r.ExecIDs = c.execs.Of(s.ID)
 	if data, err := c.graph.Metadata(ctx, s.ID); err == nil { // else the layer is damaged or being removed
 		r.GraphDriver.Data = maps.Clone(data)
 	}
@@ -66,9 +36,6 @@ func (c *Containers) inspect(ctx context.Context, _ *engine.Job, in jobs.Contain
 		r.HostnamePath = c.path(owner, "hostname")
 		r.HostsPath = c.path(owner, "hosts")
 		r.LogPath = s.LogPath
-	}
-	if s.State.Running && s.State.Pid > 0 {
-		r.NetworkSettings.SandboxKey = fmt.Sprintf("/proc/%d/ns/net", s.State.Pid)
 	}
 	if security, err := spec.ParseSecurity(s.HostConfig.SecurityOpt, c.cfg.Defaults); err == nil {
 		r.AppArmorProfile = security.AppArmor
@@ -88,20 +55,4 @@ func (c *Containers) inspect(ctx context.Context, _ *engine.Job, in jobs.Contain
 	}
 	out.InspectResponse = r
 	return out, nil
-}
-
-func inspectState(s State) *container.State {
-	return &container.State{
-		Status:     s.Status(),
-		Running:    s.Running,
-		Paused:     s.Paused,
-		Restarting: s.Restarting,
-		OOMKilled:  s.OOMKilled,
-		Dead:       s.Dead,
-		Pid:        s.Pid,
-		ExitCode:   s.ExitCode,
-		Error:      s.Error,
-		StartedAt:  s.StartedAt.UTC().Format(time.RFC3339Nano),
-		FinishedAt: s.FinishedAt.UTC().Format(time.RFC3339Nano),
-	}
 }

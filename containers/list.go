@@ -2,13 +2,12 @@ package containers
 
 import (
 	"context"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
 
+	"github.com/jobengine/engine/containers/show"
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/jobs"
 )
@@ -18,18 +17,21 @@ import (
 func (c *Containers) containers(ctx context.Context, _ *engine.Job, in jobs.ContainersIn) (jobs.ContainersOut, error) {
 	snaps := c.List()
 	linked := c.linkNames(snaps)
-	names := imageNames{ctx: ctx, images: c.images}
-	pick, err := c.newSelection(in, snaps, &names)
+	images := show.Images{Lookup: func(ref string) (show.Image, error) {
+		img, err := c.images.Lookup(ctx, ref, "")
+		return show.Image{ID: img.ID, Config: img.Config}, err
+	}}
+	pick, err := show.NewSelection(in, snaps, source{c}, &images)
 	if err != nil {
 		return jobs.ContainersOut{}, err
 	}
 	out := jobs.ContainersOut{Containers: []container.Summary{}}
 	now := time.Now()
 	for i, s := range snaps {
-		if !pick.wants(i, s) {
+		if !pick.Wants(i, s) {
 			continue
 		}
-		row := c.summary(s, now, names.of(s))
+		row := show.Row(s, now, images.Shown(s), c.endpoints(s), c.portMap(s))
 		row.Names = append(row.Names, linked[s.ID]...)
 		if in.Size {
 			size, err := c.sizes(ctx, s)
@@ -48,80 +50,17 @@ func (c *Containers) containers(ctx context.Context, _ *engine.Job, in jobs.Cont
 	return out, nil
 }
 
-func (c *Containers) summary(s *Snapshot, now time.Time, image string) container.Summary {
-	row := container.Summary{
-		ID:      s.ID,
-		Names:   []string{"/" + s.Name},
-		Image:   image,
-		ImageID: s.ImageID,
-		Command: command(s.Path, s.Args),
-		Created: s.Created.Unix(),
-		Ports:   c.ports(s),
-		Labels:  maps.Clone(s.Config.Labels),
-		State:   s.State.Status(),
-		Status:  statusText(s.State, now),
-		Health:  &container.HealthSummary{Status: container.NoHealthcheck},
-		Mounts:  slices.Clone(s.Mounts),
-		NetworkSettings: &container.NetworkSettingsSummary{
-			Networks: summaries(c.endpoints(s)),
-		},
+// source answers what a list asks.
+type source struct{ c *Containers }
+
+func (f source) Find(ref string) (string, error) {
+	ct, err := f.c.find(ref)
+	if err != nil {
+		return "", err
 	}
-	if row.Labels == nil {
-		row.Labels = map[string]string{}
-	}
-	if row.Mounts == nil {
-		row.Mounts = []container.MountPoint{}
-	}
-	row.HostConfig.NetworkMode = string(s.HostConfig.NetworkMode)
-	row.HostConfig.Annotations = s.HostConfig.Annotations
-	return row
+	return ct.id, nil
 }
 
-// command is what ps shows: the program and its arguments, those with spaces quoted.
-func command(path string, args []string) string {
-	var b strings.Builder
-	b.WriteString(path)
-	for _, arg := range args {
-		b.WriteByte(' ')
-		if strings.Contains(arg, " ") {
-			b.WriteByte('\'')
-			b.WriteString(arg)
-			b.WriteByte('\'')
-		} else {
-			b.WriteString(arg)
-		}
-	}
-	return b.String()
-}
+func (f source) Endpoints(s *Snapshot) map[string]*network.EndpointSettings { return f.c.endpoints(s) }
 
-// imageNames tells by which name ps shows a container's image, and asks for
-// each name once.
-type imageNames struct {
-	ctx    context.Context
-	images Images
-	ids    map[string]string
-}
-
-// of is the name that the container was created with, or the image's id once
-// the name stands for another image.
-func (n *imageNames) of(s *Snapshot) string {
-	if s.Config.Image == "" || s.Config.Image == s.ImageID || n.id(s.Config.Image) == s.ImageID {
-		return s.Config.Image
-	}
-	return s.ImageID
-}
-
-// id is the id of the image that a name stands for now, "" for none.
-func (n *imageNames) id(name string) string {
-	id, ok := n.ids[name]
-	if !ok {
-		if img, err := n.images.Lookup(n.ctx, name, ""); err == nil {
-			id = img.ID
-		}
-		if n.ids == nil {
-			n.ids = make(map[string]string)
-		}
-		n.ids[name] = id
-	}
-	return id
-}
+func (f source) Ports(s *Snapshot) network.PortMap { return f.c.portMap(s) }

@@ -5,10 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"slices"
-	"strconv"
 
-	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 
 	"github.com/jobengine/engine/internal/phase"
@@ -75,46 +72,12 @@ func (c *Containers) endpoints(s *Snapshot) map[string]*network.EndpointSettings
 	return all
 }
 
-// summaries are endpoints as lists show them: what they have, not what was asked for.
-func summaries(all map[string]*network.EndpointSettings) map[string]*network.EndpointSettings {
-	short := make(map[string]*network.EndpointSettings, len(all))
-	for name, e := range all {
-		s := *e
-		s.Links, s.Aliases, s.DriverOpts, s.DNSNames = nil, nil, nil, nil
-		if c := s.IPAMConfig; c != nil {
-			s.IPAMConfig = &network.EndpointIPAMConfig{IPv4Address: c.IPv4Address, IPv6Address: c.IPv6Address}
-		}
-		short[name] = &s
-	}
-	return short
-}
-
 // portMap is what is published or exposed, by port; nothing of a container that does not run.
 func (c *Containers) portMap(s *Snapshot) network.PortMap {
 	if _, ports := c.networks.Settings(s.ID); ports != nil && s.State.Running {
 		return ports
 	}
 	return network.PortMap{}
-}
-
-// ports is the same as a list, for ps.
-func (c *Containers) ports(s *Snapshot) []container.PortSummary {
-	list := []container.PortSummary{}
-	for port, bindings := range c.portMap(s) {
-		row := container.PortSummary{PrivatePort: port.Num(), Type: string(port.Proto())}
-		if len(bindings) == 0 {
-			list = append(list, row)
-		}
-		for _, b := range bindings {
-			n, _ := strconv.ParseUint(b.HostPort, 10, 16)
-			row.IP, row.PublicPort = b.HostIP, uint16(n)
-			list = append(list, row)
-		}
-	}
-	slices.SortFunc(list, func(a, b container.PortSummary) int {
-		return cmp.Or(cmp.Compare(a.PrivatePort, b.PrivatePort), cmp.Compare(a.Type, b.Type), cmp.Compare(a.PublicPort, b.PublicPort), a.IP.Compare(b.IP))
-	})
-	return list
 }
 
 // noNetworks stands for networks where there are none.

@@ -1,14 +1,16 @@
-package containers
+package show
 
 import (
 	"fmt"
 	"time"
 
 	units "github.com/docker/go-units"
+
+	"github.com/jobengine/engine/containers/state"
 )
 
-// statusText is the state as ps shows it, such as "Up 2 minutes (Paused)".
-func statusText(s State, now time.Time) string {
+// Status is the state as ps shows it, such as "Up 2 minutes (Paused)".
+func Status(s state.State, now time.Time) string {
 	switch {
 	case s.Running && s.Paused:
 		return "Up " + ago(s.StartedAt, now) + " (Paused)"

@@ -1,7 +1,6 @@
-package containers
+package show
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -10,14 +9,15 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 
+	"github.com/jobengine/engine/containers/state"
 	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/internal/filters"
 	"github.com/jobengine/engine/jobs"
 )
 
-// selection is what of all containers a list shows.
-type selection struct {
-	c       *Containers
+// Selection is what of all containers a list shows.
+type Selection struct {
+	source  Source
 	args    filters.Args
 	stopped bool // show those that do not run too
 	none    bool // show nothing, whatever there is
@@ -31,16 +31,17 @@ type selection struct {
 	expose  []network.Port
 }
 
-func (c *Containers) newSelection(in jobs.ContainersIn, snaps []*Snapshot, images *imageNames) (*selection, error) {
+// NewSelection reads what of snaps, the newest first, is asked for.
+func NewSelection(in jobs.ContainersIn, snaps []*state.Snapshot, source Source, images *Images) (*Selection, error) {
 	args := in.Filters
 	if err := args.Check("ancestor", "annotation", "before", "exited", "expose", "health", "id", "isolation",
 		"is-task", "label", "name", "network", "publish", "since", "status", "volume"); err != nil {
 		return nil, err
 	}
-	p := &selection{c: c, args: args, stopped: in.All || in.Limit > 0 || args.Has("status"), to: len(snaps)}
+	p := &Selection{source: source, args: args, stopped: in.All || in.Limit > 0 || args.Has("status"), to: len(snaps)}
 	for _, step := range []func() error{
 		p.readStates, p.readExits, p.readTask,
-		func() error { return p.readRange(c, snaps) },
+		func() error { return p.readRange(snaps) },
 		func() (err error) { p.publish, err = readPorts(args, "publish"); return },
 		func() (err error) { p.expose, err = readPorts(args, "expose"); return },
 	} {
@@ -55,12 +56,12 @@ func (c *Containers) newSelection(in jobs.ContainersIn, snaps []*Snapshot, image
 		}
 	}
 	if args.Has("ancestor") {
-		p.images = descendants(images, args["ancestor"])
+		p.images = images.descendants(args["ancestor"])
 	}
 	return p, nil
 }
 
-func (p *selection) readStates() error {
+func (p *Selection) readStates() error {
 	for _, v := range p.args["status"] {
 		if container.ValidateContainerState(container.ContainerState(v)) != nil {
 			return errs.Invalid("invalid filter 'status=%s'", v)
@@ -74,7 +75,7 @@ func (p *selection) readStates() error {
 	return nil
 }
 
-func (p *selection) readExits() error {
+func (p *Selection) readExits() error {
 	for _, v := range p.args["exited"] {
 		code, err := strconv.Atoi(v)
 		if err != nil {
@@ -86,20 +87,20 @@ func (p *selection) readExits() error {
 }
 
 // readTask: no container belongs to a swarm's task.
-func (p *selection) readTask() error {
+func (p *Selection) readTask() error {
 	tasks, err := p.args.Bool("is-task", false)
 	p.none = tasks
 	return err
 }
 
 // readRange turns before and since into places in the list.
-func (p *selection) readRange(c *Containers, snaps []*Snapshot) error {
+func (p *Selection) readRange(snaps []*state.Snapshot) error {
 	place := func(ref string) (int, error) {
-		ct, err := c.find(ref)
+		id, err := p.source.Find(ref)
 		if err != nil {
 			return 0, errs.NotFound("no such container %s", ref)
 		}
-		return slices.IndexFunc(snaps, func(s *Snapshot) bool { return s.ID == ct.ID() }), nil
+		return slices.IndexFunc(snaps, func(s *state.Snapshot) bool { return s.ID == id }), nil
 	}
 	for _, ref := range p.args["before"] {
 		i, err := place(ref)
@@ -134,8 +135,8 @@ func readPorts(args filters.Args, key string) ([]network.Port, error) {
 	return all, nil
 }
 
-// wants tells whether the list shows the container at place i.
-func (p *selection) wants(i int, s *Snapshot) bool {
+// Wants tells whether the list shows the container at place i.
+func (p *Selection) Wants(i int, s *state.Snapshot) bool {
 	if p.none || i < p.from || i >= p.to || s.State.Removed || (!s.State.Running && !p.stopped) {
 		return false
 	}
@@ -143,7 +144,7 @@ func (p *selection) wants(i int, s *Snapshot) bool {
 		p.args.Labels("label", s.Config.Labels) && p.args.Labels("annotation", s.HostConfig.Annotations)
 }
 
-func (p *selection) wantsState(s *Snapshot) bool {
+func (p *Selection) wantsState(s *state.Snapshot) bool {
 	if !p.args.Exact("status", string(s.State.Status())) || !p.args.Exact("health", string(container.NoHealthcheck)) {
 		return false
 	}
@@ -153,7 +154,7 @@ func (p *selection) wantsState(s *Snapshot) bool {
 	return !s.State.Running && !s.State.StartedAt.IsZero() && slices.Contains(p.exits, s.State.ExitCode)
 }
 
-func (p *selection) wantsName(s *Snapshot) bool {
+func (p *Selection) wantsName(s *state.Snapshot) bool {
 	if !p.args.Any("id", func(want string) bool { return strings.HasPrefix(s.ID, want) }) {
 		return false
 	}
@@ -165,10 +166,10 @@ func (p *selection) wantsName(s *Snapshot) bool {
 	})
 }
 
-func (p *selection) wantsImage(s *Snapshot) bool { return p.images == nil || p.images(s.ImageID) }
+func (p *Selection) wantsImage(s *state.Snapshot) bool { return p.images == nil || p.images(s.ImageID) }
 
 // wantsPlace looks at what connects the container: networks, ports, mounts.
-func (p *selection) wantsPlace(s *Snapshot) bool {
+func (p *Selection) wantsPlace(s *state.Snapshot) bool {
 	if p.args.Has("network") && !p.inNetwork(s) {
 		return false
 	}
@@ -182,8 +183,8 @@ func (p *selection) wantsPlace(s *Snapshot) bool {
 	})
 }
 
-func (p *selection) inNetwork(s *Snapshot) bool {
-	nets := p.c.endpoints(s)
+func (p *Selection) inNetwork(s *state.Snapshot) bool {
+	nets := p.source.Endpoints(s)
 	return p.args.Any("network", func(want string) bool {
 		if _, ok := nets[want]; ok {
 			return true
@@ -198,8 +199,8 @@ func (p *selection) inNetwork(s *Snapshot) bool {
 }
 
 // hasPort: a port that is asked for as published or as exposed is enough.
-func (p *selection) hasPort(s *Snapshot) bool {
-	have := p.c.portMap(s)
+func (p *Selection) hasPort(s *state.Snapshot) bool {
+	have := p.source.Ports(s)
 	for port, bindings := range have {
 		for _, b := range bindings {
 			if slices.ContainsFunc(p.publish, func(want network.Port) bool {
@@ -215,40 +216,4 @@ func (p *selection) hasPort(s *Snapshot) bool {
 		}
 	}
 	return false
-}
-
-// descendants tells whether an image is one of those named, or was made from
-// one: then the layers and the history of that one are the beginning of its own.
-func descendants(names *imageNames, refs []string) func(imageID string) bool {
-	var wanted []Image
-	for _, ref := range refs {
-		if img, err := names.images.Lookup(names.ctx, ref, ""); err == nil {
-			wanted = append(wanted, img)
-		}
-	}
-	known := make(map[string]bool)
-	return func(id string) bool {
-		yes, ok := known[id]
-		if !ok {
-			img, err := names.images.Lookup(names.ctx, id, "")
-			yes = slices.ContainsFunc(wanted, func(w Image) bool { return w.ID == id || (err == nil && madeFrom(img, w)) })
-			known[id] = yes
-		}
-		return yes
-	}
-}
-
-func madeFrom(img, base Image) bool {
-	layers, baseLayers := img.Config.RootFS.DiffIDs, base.Config.RootFS.DiffIDs
-	steps, baseSteps := img.Config.History, base.Config.History
-	if len(layers) < len(baseLayers) || len(steps) < len(baseSteps) || len(baseLayers) == 0 ||
-		len(layers)+len(steps) == len(baseLayers)+len(baseSteps) {
-		return false
-	}
-	for i := range baseSteps {
-		if fmt.Sprint(steps[i].Created, steps[i].CreatedBy) != fmt.Sprint(baseSteps[i].Created, baseSteps[i].CreatedBy) {
-			return false
-		}
-	}
-	return slices.Equal(layers[:len(baseLayers)], baseLayers)
 }
