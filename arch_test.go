@@ -50,6 +50,8 @@ var rules = map[string]rule{
 		why: "files of /etc are made of what they are told, not of containers"},
 	"containers/show": {may: []string{"jobs", "containers/state"},
 		why: "what is shown is made of a snapshot; it starts and asks nothing"},
+	"containers/logspec": {may: []string{"containers/runtime", "containers/state"},
+		why: "what the options of a log say is read from a snapshot"},
 	"containers/state": {may: []string{"containers/record"}, leaf: true,
 		why: "a snapshot is data"},
 	"images":           {may: []string{"engine", "jobs", "graphdriver"}, why: "nouns meet through needs.go"},

@@ -8,9 +8,11 @@ import (
 	"sync/atomic"
 
 	units "github.com/docker/go-units"
+	"github.com/moby/moby/api/types/container"
 	"github.com/sirupsen/logrus"
 
 	"github.com/jobengine/engine/containers/execs"
+	"github.com/jobengine/engine/containers/logspec"
 	"github.com/jobengine/engine/containers/request"
 	"github.com/jobengine/engine/containers/spec"
 	"github.com/jobengine/engine/graphdriver"
@@ -142,7 +144,7 @@ func (c *Containers) newRules() *request.Rules {
 	return &request.Rules{
 		Host: c.host.Host, HostName: c.host.name,
 		ExecDriver: c.cfg.ExecDriver, StockDriver: c.cfg.StockDriver, CgroupDriver: c.cfg.CgroupDriver, ExecDrivers: c.cfg.ExecDrivers, DefaultLog: c.cfg.DefaultLog, DefaultLogOpts: c.cfg.DefaultLogOpts,
-		Ulimits: c.cfg.Ulimits, ShmSizeBytes: c.cfg.ShmSizeBytes, Defaults: c.cfg.Defaults, AppArmor: c.host.facts.AppArmor, CheckLog: c.checkLog, Remapped: !c.cfg.Remap.IsZero(),
+		Ulimits: c.cfg.Ulimits, ShmSizeBytes: c.cfg.ShmSizeBytes, Defaults: c.cfg.Defaults, AppArmor: c.host.facts.AppArmor, CheckLog: func(l container.LogConfig) error { return logspec.Check(l, c.cfg.DefaultLog) }, Remapped: !c.cfg.Remap.IsZero(),
 	}
 }
 

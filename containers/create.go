@@ -12,6 +12,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
 
+	"github.com/jobengine/engine/containers/logspec"
 	"github.com/jobengine/engine/containers/request"
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/graphdriver"
@@ -123,7 +124,7 @@ func (c *Containers) plan(ctx context.Context, in jobs.CreateIn) (_ *Snapshot, _
 		ID: id, Created: time.Now().UTC(), ImageID: img.ID, Path: path, Args: args,
 		Config: &cfg, HostConfig: &hc, Mounts: append(points, volumes...), Networks: networks, Driver: c.cfg.GraphDriver,
 	}
-	if hc.LogConfig.Type == logJSONFile {
+	if hc.LogConfig.Type == logspec.JSONFile {
 		s.LogPath = c.path(id, id+"-json.log")
 	}
 	return s, img, warnings, s.Store()

@@ -14,6 +14,7 @@ import (
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/mount"
 
+	"github.com/jobengine/engine/containers/logspec"
 	"github.com/jobengine/engine/containers/request"
 	"github.com/jobengine/engine/containers/spec"
 	"github.com/jobengine/engine/containers/streams"
@@ -345,7 +346,7 @@ func (r *run) begin(s *Snapshot) {
 
 // createProcess makes the first process, which waits.
 func (r *run) createProcess(ctx context.Context) error {
-	logging, err := r.c.logSpec(r.s)
+	logging, err := logspec.Of(r.s)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,5 @@
-package containers
+// Package logspec reads the log driver of a container and its options.
+package logspec
 
 import (
 	"maps"
@@ -10,26 +11,28 @@ import (
 	units "github.com/docker/go-units"
 	"github.com/moby/moby/api/types/container"
 
+	"github.com/jobengine/engine/containers/runtime"
+	"github.com/jobengine/engine/containers/state"
 	"github.com/jobengine/engine/internal/errs"
 )
 
 // The log drivers that there are.
 const (
-	logJSONFile = "json-file"
-	logNone     = "none"
+	JSONFile = "json-file"
+	None     = "none"
 )
 
-// checkLog checks a log driver and its options, in docker's words.
-func (c *Containers) checkLog(l container.LogConfig) error {
+// Check checks a log driver and its options, in docker's words. standard is the driver of those that name none.
+func Check(l container.LogConfig, standard string) error {
 	switch l.Type {
 	case "":
 		if len(l.Config) > 0 {
-			return c.checkLog(container.LogConfig{Type: c.cfg.DefaultLog, Config: l.Config})
+			return Check(container.LogConfig{Type: standard, Config: l.Config}, standard)
 		}
 		return nil
-	case logNone:
+	case None:
 		return nil
-	case logJSONFile:
+	case JSONFile:
 	default:
 		return errs.Invalid("error looking up logging plugin %s: plugin %q not found", l.Type, l.Type)
 	}
@@ -56,8 +59,8 @@ func (c *Containers) checkLog(l container.LogConfig) error {
 }
 
 // jsonFileSpec reads the limits of the json-file driver.
-func jsonFileSpec(opts map[string]string) (LogSpec, error) {
-	l := LogSpec{Driver: logJSONFile, MaxFiles: 1}
+func jsonFileSpec(opts map[string]string) (runtime.LogSpec, error) {
+	l := runtime.LogSpec{Driver: JSONFile, MaxFiles: 1}
 	var err error
 	if v, ok := opts["max-size"]; ok && v != "-1" {
 		if l.MaxSizeBytes, err = units.FromHumanSize(v); err != nil {
@@ -86,20 +89,20 @@ func jsonFileSpec(opts map[string]string) (LogSpec, error) {
 	return l, nil
 }
 
-// logSpec says where the output of a container goes.
-func (c *Containers) logSpec(s *Snapshot) (LogSpec, error) {
+// Of says where the output of a container goes.
+func Of(s *state.Snapshot) (runtime.LogSpec, error) {
 	conf := s.HostConfig.LogConfig
-	if conf.Type != logJSONFile {
-		return LogSpec{Driver: logNone}, nil
+	if conf.Type != JSONFile {
+		return runtime.LogSpec{Driver: None}, nil
 	}
 	l, err := jsonFileSpec(conf.Config)
 	l.Path = s.LogPath
-	l.Attrs = logAttrs(s)
+	l.Attrs = attrsOf(s)
 	return l, err
 }
 
-// logAttrs are the labels and variables that each log line has to carry.
-func logAttrs(s *Snapshot) map[string]string {
+// attrsOf are the labels and variables that each log line has to carry.
+func attrsOf(s *state.Snapshot) map[string]string {
 	opts := s.HostConfig.LogConfig.Config
 	attrs := map[string]string{}
 	pick := func(key, list, pattern, value string) {
@@ -136,7 +139,7 @@ func logAttrs(s *Snapshot) map[string]string {
 }
 
 // expandTag fills in the markup of --log-opt tag that has no conditions.
-func expandTag(tag string, s *Snapshot) string {
+func expandTag(tag string, s *state.Snapshot) string {
 	return strings.NewReplacer(
 		"{{.ID}}", s.ID[:12], "{{.FullID}}", s.ID, "{{.Name}}", s.Name,
 		"{{.ImageID}}", strings.TrimPrefix(s.ImageID, "sha256:")[:min(12, len(strings.TrimPrefix(s.ImageID, "sha256:")))],
