@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/moby/moby/api/types/image"
-	"github.com/opencontainers/go-digest"
 
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/images/store"
@@ -24,11 +23,8 @@ func (i *Images) list(_ context.Context, _ *engine.Job, in jobs.ImagesIn) (jobs.
 		return jobs.ImagesOut{}, err
 	}
 	snap := i.store.Snapshot()
-	var shared map[digest.Digest]int64
-	if in.SharedSize {
-		shared = i.store.SharedBytes(snap)
-	}
 	out := jobs.ImagesOut{Images: []image.Summary{}}
+	var listed []*store.Image
 	for _, img := range snap.Images {
 		tags, digests, show := f.match(snap, img, in.All)
 		if !show {
@@ -36,10 +32,14 @@ func (i *Images) list(_ context.Context, _ *engine.Job, in jobs.ImagesIn) (jobs.
 		}
 		row := i.summary(img)
 		row.RepoTags, row.RepoDigests = tags, digests
-		if in.SharedSize {
-			row.SharedSize = shared[img.ID]
-		}
 		out.Images = append(out.Images, row)
+		listed = append(listed, img)
+	}
+	if in.SharedSize {
+		shared := i.store.SharedBytes(listed)
+		for n := range out.Images {
+			out.Images[n].SharedSize = shared[listed[n].ID]
+		}
 	}
 	return out, nil
 }

@@ -175,3 +175,47 @@ func BenchmarkLookupAndParent(b *testing.B) {
 		assert.NilError(b, err)
 	}
 }
+
+// What images take is told by what is written down of their layers.
+func TestDiskUsageCountsSharedLayersOnce(t *testing.T) {
+	b := newBench(t)
+	base, one, two := layerTar(t, "base"), layerTar(t, "one"), layerTar(t, "two")
+	b.mustLoad(dockerArchive(t,
+		spec{tags: []string{"one:1"}, layers: [][]byte{base, one}},
+		spec{tags: []string{"two:1"}, layers: [][]byte{base, two}},
+		spec{tags: []string{"three:1"}, layers: [][]byte{layerTar(t, "three")}}))
+	img, err := b.Lookup(t.Context(), "one:1", "")
+	assert.NilError(t, err)
+	b.users.set(img.ID, Use{ID: "user"})
+
+	usage, err := b.DiskUsage(t.Context())
+	assert.NilError(t, err)
+	var layers int64
+	for _, row := range usage.Items {
+		layers += row.Size
+		switch {
+		case row.RepoTags[0] == "three:1":
+			assert.Equal(t, row.SharedSize, int64(0))
+		default:
+			assert.Assert(t, row.SharedSize > 0 && row.SharedSize < row.Size)
+		}
+	}
+	shared := usage.Items[0].SharedSize + usage.Items[1].SharedSize + usage.Items[2].SharedSize
+	assert.Equal(t, usage.TotalSize, layers-shared/2) // the shared one is there once
+	assert.Equal(t, usage.TotalCount, int64(3))
+	assert.Equal(t, usage.ActiveCount, int64(1))
+	for _, row := range usage.Items {
+		if row.RepoTags[0] == "one:1" {
+			assert.Equal(t, usage.Reclaimable, usage.TotalSize-(row.Size-row.SharedSize))
+		}
+	}
+
+	// The layers of what is gone are not counted, and nothing is shared any more.
+	_, err = b.rm(jobs.ImageDeleteIn{Image: "two:1"})
+	assert.NilError(t, err)
+	usage, err = b.DiskUsage(t.Context())
+	assert.NilError(t, err)
+	assert.Equal(t, usage.TotalCount, int64(2))
+	assert.Equal(t, usage.Items[0].SharedSize+usage.Items[1].SharedSize, int64(0))
+	assert.Equal(t, usage.TotalSize, usage.Items[0].Size+usage.Items[1].Size)
+}

@@ -17,7 +17,7 @@ func (s *Server) getImages(w *response, r *request) error {
 	in := jobs.ImagesIn{
 		All:        r.flag("all"),
 		Digests:    r.flag("digests"),
-		SharedSize: r.flag("shared-size"),
+		SharedSize: r.flag("shared-size") && !r.version.before(42),
 		Manifests:  r.flag("manifests"),
 	}
 	var err error

@@ -6,7 +6,6 @@ import "github.com/jobengine/engine/internal/errs"
 // of pretending that the path is unknown.
 func missingRoutes() []route {
 	rows := []route{
-		{"GET", "/system/df", missing("system df")},
 		{"POST", "/build", missing("build")},
 		{"GET", "/containers/{name:.+}/archive", missing("cp")},
 		{"HEAD", "/containers/{name:.+}/archive", missing("cp")},

@@ -16,6 +16,7 @@ func (s *Server) routes() []route {
 		{"POST", "/volumes/prune", s.postVolumesPrune},
 		{"POST", "/build/prune", s.postBuildPrune},
 		{"POST", "/system/check", s.postSystemCheck},
+		{"GET", "/system/df", s.getSystemDf},
 
 		{"GET", "/containers/json", s.getContainers},
 		{"POST", "/containers/create", s.postContainerCreate},

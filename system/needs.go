@@ -3,6 +3,9 @@ package system
 import (
 	"context"
 
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/image"
+
 	"github.com/jobengine/engine/jobs"
 )
 
@@ -10,6 +13,8 @@ import (
 type Containers interface {
 	// Counts tells how many containers run, are paused, and are neither.
 	Counts() (running, paused, stopped int)
+	// DiskUsage lists all containers with what they have written.
+	DiskUsage(ctx context.Context) (*container.DiskUsage, error)
 }
 
 // Checker is a noun that can look after what it keeps.
@@ -30,6 +35,8 @@ type FullChecker interface {
 type Images interface {
 	// Count is the number of images, unnamed ones included.
 	Count() int
+	// DiskUsage lists the images with what they have alone and share.
+	DiskUsage(ctx context.Context) (*image.DiskUsage, error)
 }
 
 // Graph is what system needs of the graph driver.

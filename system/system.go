@@ -51,4 +51,5 @@ func (s *System) Install(eng *engine.Engine) {
 	jobs.Version.Register(eng, s.version)
 	jobs.Info.Register(eng, s.info)
 	jobs.SystemCheck.Register(eng, s.check)
+	jobs.SystemDf.Register(eng, s.df)
 }

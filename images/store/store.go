@@ -115,20 +115,36 @@ func (s *Store) Layers(img *Image) []Layer {
 	return out
 }
 
-// SharedBytes gives for each image the bytes of those of its layers that
-// another image has too.
-func (s *Store) SharedBytes(snap *Snapshot) map[digest.Digest]int64 {
+// SharedBytes gives for each of the images the bytes of those of its layers that
+// another one of them has too.
+func (s *Store) SharedBytes(images []*Image) map[digest.Digest]int64 {
+	users := map[digest.Digest]int{}
+	for _, img := range images {
+		for _, chain := range img.Chain {
+			users[chain]++
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	shared := make(map[digest.Digest]int64, len(snap.Images))
-	for _, img := range snap.Images {
+	shared := make(map[digest.Digest]int64, len(images))
+	for _, img := range images {
 		for _, chain := range img.Chain {
-			if l := s.layers[chain]; l != nil && l.images > 1 {
+			if l := s.layers[chain]; l != nil && users[chain] > 1 {
 				shared[img.ID] += l.rec.SizeBytes
 			}
 		}
 	}
 	return shared
+}
+
+// LayersBytes is what the files of all layers take.
+func (s *Store) LayersBytes() (sum int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.layers {
+		sum += l.rec.SizeBytes
+	}
+	return sum
 }
 
 // changed makes the snapshot follow s.images; s.mu is held.
