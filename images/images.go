@@ -101,6 +101,9 @@ func New(cfg Config) (*Images, error) {
 			return nil, err
 		}
 	}
+	if i.Registry.Notice == nil {
+		i.Registry.Notice = func(text string) { cfg.Log.Warn("images: " + text) }
+	}
 	i.blobs, err = fetch.Open(fetch.Config{
 		Dir: filepath.Join(cfg.Root, "images", cfg.GraphDriver, "blobs"), Parallel: cfg.Downloads, Attempts: cfg.DownloadAttempts, Wait: cfg.RetryWait,
 		Final: func(err error) bool { return registry.IsRefusal(err) || errors.Is(err, registry.ErrRange) },

@@ -2,6 +2,7 @@ package images
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -128,6 +129,11 @@ func (p *puller) pullOne(ctx context.Context, repo *registry.Repository, ref ref
 		}
 	}
 	top, err := repo.Manifest(ctx, wanted)
+	if errors.Is(err, registry.ErrSchema1) {
+		if serr := p.out.send(jsonstream.Message{ID: shown, Status: "Pulling from " + registry.Path(ref)}); serr != nil {
+			return false, serr
+		}
+	}
 	if err != nil {
 		return false, err
 	}

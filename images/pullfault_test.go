@@ -197,7 +197,7 @@ func TestAPullRefusesAndLeavesNothing(t *testing.T) {
 		"a manifest that is two things": {spoil: manifest(registry.DockerManifest, `{`+good+`,"layers":[],"manifests":[],"config":{}}`), want: "an index and a manifest at once"},
 		"a manifest with a key twice":   {spoil: manifest(registry.DockerManifest, `{`+good+`,"layers":[],"Layers":[]}`), want: "invalid manifest"},
 		"a manifest with another type":  {spoil: manifest(ocispec.MediaTypeImageManifest, `{`+good+`,"layers":[],"config":{}}`), want: "it says it is"},
-		"schema 1":                      {spoil: manifest("application/vnd.docker.distribution.manifest.v1+json", `{"schemaVersion":1,"fsLayers":[]}`), want: "schema 1 is not supported"},
+		"schema 1":                      {spoil: manifest("application/vnd.docker.distribution.manifest.v1+json", `{"schemaVersion":1,"fsLayers":[]}`), want: "manifest version 2, schema 1 support has been removed. Suggest the author of "},
 		"an unknown media type":         {spoil: manifest("application/vnd.x+json", `{}`), want: "unsupported manifest media type"},
 		"a digest that is a path":       {spoil: manifest(registry.DockerManifest, `{`+good+`,"config":{"mediaType":"`+registry.DockerConfig+`","digest":"sha256:../../x","size":3},"layers":[]}`), want: "invalid manifest"},
 		"a chart": {spoil: manifest(ocispec.MediaTypeImageManifest, `{"schemaVersion":2,"config":{"mediaType":"application/vnd.cncf.helm.config.v1+json","digest":"`+digest.FromString("").String()+`","size":3},"layers":[]}`),

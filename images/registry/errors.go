@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/containerd/errdefs"
 
@@ -125,7 +126,8 @@ func errorFrom(resp *http.Response) error {
 // shorten keeps a stranger's text from filling the screen.
 func shorten(text string) string {
 	text = strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\n' && r != '\t' || r == 0x7f {
+		// Neither what steers a terminal nor what turns the direction of writing.
+		if unicode.IsControl(r) && r != '\n' && r != '\t' || unicode.Is(unicode.Cf, r) {
 			return -1
 		}
 		return r
@@ -155,8 +157,15 @@ func retryAfter(h http.Header) time.Duration {
 // maxRetryAfter is how long a registry can make us wait.
 const maxRetryAfter = 5 * time.Minute
 
+// ErrSchema1 refuses manifests of a form that has neither digests of its layers'
+// content nor a config of its own.
+var ErrSchema1 = errors.New("Docker Image Format v1 and Docker Image manifest version 2, schema 1 support has been removed") //nolint:staticcheck // docker's sentence
+
 // Explain gives the refusal of a pull docker's sentence and class.
 func Explain(err error, ref reference.Named) error {
+	if errors.Is(err, ErrSchema1) {
+		return errs.Invalid("%w. Suggest the author of %s to upgrade the image to the OCI Format or Docker Image manifest v2, schema 2. More information at https://docs.docker.com/go/deprecated-image-specs/", ErrSchema1, ref)
+	}
 	var e *Error
 	if !errors.As(err, &e) {
 		return err

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jobengine/engine/internal/errs"
@@ -47,6 +48,9 @@ type Config struct {
 	UserAgent string
 	// Attempts is how often a request is made that a busy registry refuses; 0 is 5.
 	Attempts int
+	// Notice is told in a sentence of connections that an operator wants to know
+	// of; nil is nobody.
+	Notice func(string)
 	// Wait is the first pause between two of them, doubled each time; 0 is half a second.
 	Wait time.Duration
 }
@@ -215,7 +219,7 @@ func (c *Client) transport(host string, insecure, withKeys bool) (*http.Transpor
 	if err := c.certificates(conf, host, withKeys); err != nil {
 		return nil, err
 	}
-	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
+	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second, Control: c.noticed(host)}
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            dialer.DialContext,
@@ -231,6 +235,23 @@ func (c *Client) transport(host string, insecure, withKeys bool) (*http.Transpor
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true, // what has a digest arrives as it is
 	}, nil
+}
+
+// noticed tells of connections to addresses where clouds have the secrets of
+// their machines. An image's name and a registry's redirect can lead there.
+func (c *Client) noticed(host string) func(network, address string, _ syscall.RawConn) error {
+	return func(_, address string, _ syscall.RawConn) error {
+		if at, err := netip.ParseAddrPort(address); err == nil && isMetadata(at.Addr()) && c.Notice != nil {
+			c.Notice(fmt.Sprintf("a registry's request for %q goes to the address %s of this network's own services", shorten(host), at.Addr()))
+		}
+		return nil
+	}
+}
+
+// isMetadata knows link-local addresses and the one that Amazon has besides.
+func isMetadata(a netip.Addr) bool {
+	a = a.Unmap()
+	return a.IsLinkLocalUnicast() || a == netip.MustParseAddr("fd00:ec2::254") || a == netip.MustParseAddr("100.100.100.200")
 }
 
 // certificates reads what certs.d has for a host.

@@ -24,6 +24,13 @@ func ServerDomain(address string) string {
 	return domain
 }
 
+// meantFor tells whether credentials are for a registry. Those that name
+// another one stay here (CVE-2021-41092); those that name none are for whom the
+// caller sends them to.
+func meantFor(creds *registry.AuthConfig, domain string) bool {
+	return creds == nil || creds.ServerAddress == "" || ServerDomain(creds.ServerAddress) == domain
+}
+
 // Login asks the registry whether credentials are good. identity is a token that
 // stands for them from now on, if the registry's token service gives such.
 func (c *Client) Login(ctx context.Context, creds registry.AuthConfig) (identity string, err error) {

@@ -142,7 +142,7 @@ func ParseManifest(raw []byte, sent string) (*Manifest, error) {
 		mediaType = ""
 	}
 	if mediaType == schema1 || mediaType == schema1Signed {
-		return nil, errs.NotImplemented("Docker Image manifest version 2, schema 1 is not supported: the image has to be pushed again by a newer client")
+		return nil, errs.Invalid("%w", ErrSchema1)
 	}
 	plain := false
 	if !isIndex(mediaType) && !isManifest(mediaType) {
@@ -163,7 +163,7 @@ func ParseManifest(raw []byte, sent string) (*Manifest, error) {
 	}
 	switch {
 	case doc.SchemaVersion == 1 || doc.FSLayers != nil && doc.Config == nil:
-		return nil, errs.NotImplemented("Docker Image manifest version 2, schema 1 is not supported: the image has to be pushed again by a newer client")
+		return nil, errs.Invalid("%w", ErrSchema1)
 	case doc.FSLayers != nil, doc.Manifests != nil && (doc.Config != nil || doc.Layers != nil):
 		return nil, errs.Invalid("invalid manifest: it is an index and a manifest at once")
 	case doc.SchemaVersion != 2:

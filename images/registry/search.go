@@ -33,6 +33,9 @@ func (c *Client) Search(ctx context.Context, term string, limit int, creds *regi
 		return nil, errs.Invalid("invalid search term %q", term)
 	}
 	rest = strings.TrimPrefix(rest, "library/")
+	if !meantFor(creds, domain) {
+		creds = nil
+	}
 	named, err := reference.ParseNormalizedNamed("x/search")
 	if err != nil {
 		return nil, err

@@ -78,7 +78,7 @@ func (c *Client) Each(ctx context.Context, named reference.Named, creds *registr
 	var last error
 	for _, at := range c.endpoints(ctx, Domain(named), action == ActionPull) {
 		own := creds
-		if at.mirror {
+		if at.mirror || !meantFor(creds, Domain(named)) {
 			own = nil // they are for somebody else
 		}
 		repo, err := c.open(ctx, named, at, own, action)

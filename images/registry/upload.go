@@ -69,6 +69,13 @@ func (r *Repository) location(resp *http.Response) (string, error) {
 	if u.Scheme == "http" && r.at.scheme == "https" && u.Host == r.at.host {
 		u.Scheme = "https"
 	}
+	switch {
+	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return "", fmt.Errorf("the registry wants the upload at a %q URL", shorten(u.Scheme))
+	case u.Scheme == "http" && resp.Request.URL.Scheme == "https" && !r.at.insecure:
+		return "", errUnsafeRedirect
+	}
+	u.User = nil
 	return u.String(), nil
 }
 
