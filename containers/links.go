@@ -78,6 +78,15 @@ func (c *Containers) links(s *Snapshot) []link {
 	return list
 }
 
+// linkedIDs are the containers that one is linked to.
+func (c *Containers) linkedIDs(s *Snapshot) []string {
+	var ids []string
+	for _, l := range c.links(s) {
+		ids = append(ids, l.id)
+	}
+	return ids
+}
+
 // shownLinks are the links as inspect shows them.
 func (c *Containers) shownLinks(s *Snapshot) []string {
 	var list []string
@@ -215,6 +224,9 @@ func (c *Containers) rmLink(ctx context.Context, ref string) error {
 		s.HostConfig = &hc
 	})
 	if err != nil {
+		return err
+	}
+	if err := c.networks.SetLinks(ctx, owner.id, c.linkedIDs(owner.Snapshot())); err != nil {
 		return err
 	}
 	return c.refreshHosts(owner.Snapshot())

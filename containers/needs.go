@@ -68,6 +68,8 @@ type Networks interface {
 	Disconnect(ctx context.Context, container, network string) error
 	// Rename gives a container another name on its networks. One that is on none is no error.
 	Rename(ctx context.Context, container, name string) error
+	// SetLinks says which containers one is linked to from now on, by their ids. One that does not run is no error.
+	SetLinks(ctx context.Context, container string, to []string) error
 	// HostGateway gives the addresses at which a container finds the host.
 	HostGateway(container string) ([]netip.Addr, error)
 	// Settings gives the networks, by name, and ports of a container between Allocate and Release; else nil.
@@ -87,6 +89,7 @@ type NetworkRequest struct {
 	Bindings                  network.PortMap
 	PublishAll                bool
 	Servers                   []netip.Addr // asked for names that no network knows; nil: the daemon's
+	Links                     []string     // ids of containers, whose exposed ports it reaches
 }
 
 // Runtime runs processes; package runtime says what is asked of it. Its words

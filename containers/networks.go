@@ -23,6 +23,7 @@ func (r *run) allocate(ctx context.Context) error {
 	err := r.c.networks.Allocate(ctx, NetworkRequest{
 		Container: s.ID, Name: s.Name, Hostname: s.Config.Hostname, Mode: string(s.HostConfig.NetworkMode), Endpoints: s.Networks,
 		Exposed: s.Config.ExposedPorts, Bindings: s.HostConfig.PortBindings, PublishAll: s.HostConfig.PublishAllPorts, Servers: s.HostConfig.DNS,
+		Links: r.c.linkedIDs(s),
 	})
 	if err != nil {
 		return err
@@ -92,7 +93,8 @@ func (noNetworks) Connect(context.Context, string, string, *network.EndpointSett
 func (noNetworks) Disconnect(context.Context, string, string) error {
 	return fmt.Errorf("this engine has no networks")
 }
-func (noNetworks) Rename(context.Context, string, string) error { return nil }
+func (noNetworks) SetLinks(context.Context, string, []string) error { return nil }
+func (noNetworks) Rename(context.Context, string, string) error     { return nil }
 func (noNetworks) HostGateway(string) ([]netip.Addr, error) {
 	return nil, fmt.Errorf("unable to derive the IP value for host-gateway")
 }

@@ -63,6 +63,13 @@ type Relayer interface {
 	Relay(port uint16) error
 }
 
+// A Linker may have networks whose endpoints do not reach each other, and opens ports of one to another.
+type Linker interface {
+	// Link replaces what an endpoint reaches of others of its network; where they all reach each other it
+	// does nothing. What has no IPv4 address is not reached. With either endpoint its links go. ErrNotFound (endpoint).
+	Link(ctx context.Context, networkID, endpointID string, links []Link) error
+}
+
 // A Router may publish the ports of a network at the endpoints' own addresses, which
 // others route to, and take no ports of the host.
 type Router interface {
@@ -185,6 +192,13 @@ type Port struct {
 	Count         uint16 // 1 or more
 }
 
+// Link is a range of ports of another endpoint of the network.
+type Link struct {
+	EndpointID  string
+	Proto       string // tcp, udp or sctp
+	Port, Count uint16 // the first one, and how many
+}
+
 // Restored is a network as it was when the engine ended.
 type Restored struct {
 	Network   Network
@@ -196,6 +210,7 @@ type RestoredEndpoint struct {
 	Endpoint Endpoint
 	Sandbox  Sandbox
 	Ports    []Port
+	Links    []Link
 }
 
 // The errors that callers tell apart.

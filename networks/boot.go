@@ -95,6 +95,7 @@ func (n *Networks) restored(nw *Network) networkdriver.Restored {
 		if ep.Publishes {
 			e.Ports = runs(ep.box.Ports)
 		}
+		e.Links = n.linksOf(ep)
 		r.Endpoints = append(r.Endpoints, e)
 	}
 	return r

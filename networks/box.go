@@ -36,6 +36,7 @@ type Box struct {
 	Resolver  bool           `json:",omitempty"` // it has one
 
 	Asked AskedPorts
+	Links []string `json:",omitempty"` // ids of containers, whose exposed ports it reaches on the default network
 
 	dns *dns.Server
 }
@@ -74,12 +75,13 @@ type Request struct {
 	Bindings                  network.PortMap
 	PublishAll                bool
 	Servers                   []netip.Addr // that are asked for names that no network knows; nil: those of the daemon
+	Links                     []string     // ids of containers
 }
 
 // Allocate reserves addresses and ports for a container that is about to start. After an
 // error nothing is reserved. Join or Release follows.
 func (n *Networks) Allocate(ctx context.Context, r Request) error {
-	box := &Box{Format: format, Container: r.Container, Name: r.Name, Hostname: r.Hostname, Servers: r.Servers}
+	box := &Box{Format: format, Container: r.Container, Name: r.Name, Hostname: r.Hostname, Servers: r.Servers, Links: r.Links}
 	n.mu.Lock()
 	_, twice := n.boxes[r.Container]
 	if !twice {
@@ -110,7 +112,9 @@ func (n *Networks) allocate(ctx context.Context, box *Box, r Request) error {
 			return err
 		}
 	}
+	n.mu.Lock()
 	box.Asked = AskedPorts{r.Exposed, r.Bindings, r.PublishAll}
+	n.mu.Unlock()
 	return n.reservePorts(box)
 }
 
@@ -294,6 +298,9 @@ func (n *Networks) Join(ctx context.Context, container string, pid int, startTim
 		}
 	}
 	if err := n.publish(ctx, box); err != nil {
+		return err
+	}
+	if err := n.linkAll(ctx, box); err != nil {
 		return err
 	}
 	for _, ep := range box.Endpoints {

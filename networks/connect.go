@@ -51,6 +51,9 @@ func (n *Networks) Connect(ctx context.Context, container, ref string, config *n
 		}
 	}
 	if err == nil {
+		err = n.linkAll(ctx, box)
+	}
+	if err == nil {
 		n.announce(ep)
 		err = n.resolve(box)
 	}

@@ -60,6 +60,7 @@ type Networks struct {
 	relay     *forward.Relay
 	forwarder *dns.Forwarder
 
+	linking  sync.Mutex
 	relaying sync.Mutex
 	relayed  map[networkdriver.Driver]bool // who knows where the relay listens
 

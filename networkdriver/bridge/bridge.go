@@ -28,6 +28,8 @@ type Driver struct {
 	stale *stale
 	relay uint16 // where the engine's relay listens; 0: nowhere
 
+	linking sync.Mutex // of links, so that the last one to change them is the last one to write them
+
 	mu       sync.Mutex
 	networks map[string]*network
 }
@@ -35,7 +37,8 @@ type Driver struct {
 type network struct {
 	networkdriver.Network
 	settings
-	index     int // of the bridge
+	index     int  // of the bridge
+	answers   bool // the host answers for those who are linked
 	endpoints map[string]*endpoint
 }
 
@@ -43,6 +46,7 @@ type endpoint struct {
 	networkdriver.Endpoint
 	link  string // the host's end of the pair
 	ports []networkdriver.Port
+	links []networkdriver.Link
 }
 
 // New opens the driver. It changes nothing on the host yet.
@@ -328,6 +332,9 @@ func (nw *network) sysctls(forward bool) [][3]string {
 	if !nw.Internal && nw.EnableIPv4 {
 		list = append(list, [3]string{v4 + "route_localnet", "1"})
 	}
+	if nw.answers {
+		list = append(list, nw.answering(true)...)
+	}
 	if forward && !nw.Internal {
 		list = append(list, [3]string{"net/ipv4/ip_forward", "1"})
 		if nw.EnableIPv6 {
@@ -350,7 +357,7 @@ func writeSysctl(name, value string) error {
 
 // elements are what the network itself needs of the firewall.
 func (nw *network) elements() []firewall.Element {
-	list := firewall.Bridge(nw.name)
+	list := firewall.Bridge(nw.name, !nw.icc)
 	if nw.Internal {
 		list = append(list, firewall.Internal(nw.name))
 	}

@@ -30,7 +30,7 @@ func (d *Driver) Clean(_ context.Context, networks []networkdriver.Network) erro
 		if a.Alias == d.mark() {
 			ours[a.Index] = true
 		} else {
-			failed = append(failed, resetLocalnet(a.Name))
+			failed = append(failed, resetToDefault(a.Name, "route_localnet"), resetToDefault(a.Name, answersForOthers))
 		}
 	}
 	for _, l := range links {
@@ -49,11 +49,11 @@ func (d *Driver) Clean(_ context.Context, networks []networkdriver.Network) erro
 	return errors.Join(append(failed, d.other.Clean(), d.table.Delete())...)
 }
 
-// resetLocalnet gives a bridge of somebody else's the setting that new interfaces have.
-func resetLocalnet(name string) error {
-	byDefault, err := os.ReadFile("/proc/sys/net/ipv4/conf/default/route_localnet")
+// resetToDefault gives a bridge of somebody else's a setting that new interfaces have.
+func resetToDefault(name, setting string) error {
+	byDefault, err := os.ReadFile("/proc/sys/net/ipv4/conf/default/" + setting)
 	if err != nil {
 		return err
 	}
-	return writeSysctl("net/ipv4/conf/"+name+"/route_localnet", strings.TrimSpace(string(byDefault)))
+	return writeSysctl("net/ipv4/conf/"+name+"/"+setting, strings.TrimSpace(string(byDefault)))
 }

@@ -154,6 +154,9 @@ func (d *Driver) DeleteEndpoint(_ context.Context, networkID, endpointID string)
 	if err := d.table.Set(endpointID, nil); err != nil {
 		return err
 	}
+	if err := d.unlink(nw, endpointID); err != nil {
+		return err
+	}
 	d.withdrawn(ep)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -176,16 +179,23 @@ func (d *Driver) Restore(_ context.Context, networks []networkdriver.Restored) e
 		}
 		owners[nw.ID] = nw.elements()
 		for _, e := range r.Endpoints {
-			ep := &endpoint{Endpoint: e.Endpoint, link: linkName(e.Endpoint.ID), ports: e.Ports}
+			ep := &endpoint{Endpoint: e.Endpoint, link: linkName(e.Endpoint.ID), ports: e.Ports, links: e.Links}
 			nw.endpoints[ep.ID] = ep
 			if list := d.portElements(ep.Endpoint, ep.ports); len(list) > 0 {
 				owners[ep.ID] = list
 			}
 		}
+		linked := false
+		for _, ep := range nw.endpoints {
+			if list := nw.linked(ep); len(list) > 0 {
+				owners[linksOf(ep.ID)], linked = list, true
+			}
+		}
 		d.mu.Lock()
 		d.networks[nw.ID] = nw
+		nw.answers = !linked && !nw.given && !nw.icc // what a former process may have left
 		d.mu.Unlock()
-		failed = append(failed, d.reattach(nw))
+		failed = append(failed, d.answer(nw, linked), d.reattach(nw))
 		if err := d.removeStrays(nw); err != nil {
 			failed = append(failed, fmt.Errorf("network %s: %w", nw.Name, err))
 		}

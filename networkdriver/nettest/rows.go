@@ -177,6 +177,7 @@ var rows = []row{
 		f.silence(t, two, one.at(80))
 		assert.Check(t, strings.HasPrefix(f.answer(t, nil, one.at(80)), "one "))
 	}},
+	linkRow,
 	{"restored", "a new process takes over networks, endpoints and ports", connects, func(t *testing.T, f *fixture) {
 		after := f.reopen(t)
 		r, ok := after.Driver.(networkdriver.Restorer)

@@ -8,6 +8,8 @@
 //
 //	set bridges            interfaces of our bridges
 //	set within             bridge . bridge: from an interface of ours to the same
+//	set apart              the same for bridges whose endpoints do not reach each other
+//	set linked4            address . address . protocol . port: nevertheless they do
 //	set internal           those of networks without a way out
 //	set shut4, shut6       interfaces between which the host did not forward before we switched it on
 //	set guarded4, guarded6 subnets that are not reached by routing to them directly

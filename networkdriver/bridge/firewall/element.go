@@ -51,15 +51,28 @@ func port(p uint16) string { return pad(binary.BigEndian.AppendUint16(nil, p)) }
 
 func proto(name string) string {
 	n := byte(unix.IPPROTO_TCP)
-	if name == "udp" {
+	switch name {
+	case "udp":
 		n = unix.IPPROTO_UDP
+	case "sctp":
+		n = unix.IPPROTO_SCTP
 	}
 	return pad([]byte{n})
 }
 
-// Bridge makes an interface one of ours.
-func Bridge(name string) []Element {
-	return []Element{{set: "bridges", key: ifname(name)}, {set: "within", key: ifname(name) + ifname(name)}}
+// Bridge makes an interface one of ours. Endpoints of a bridge that are apart do not reach each other by way of the host.
+func Bridge(name string, apart bool) []Element {
+	set := "within"
+	if apart {
+		set = "apart"
+	}
+	return []Element{{set: "bridges", key: ifname(name)}, {set: set, key: ifname(name) + ifname(name)}}
+}
+
+// Linked opens count ports of an IPv4 address, from first on, to another one of a bridge whose endpoints are apart.
+func Linked(from, to netip.Addr, proto_ string, first, count uint16) Element {
+	key := addr(from) + addr(to) + proto(proto_)
+	return Element{set: "linked4", key: key + port(first), end: key + port(first+count-1)}
 }
 
 // Internal keeps what comes from a bridge, or goes to it, from leaving the host.

@@ -34,6 +34,9 @@ func (t *Table) sets() []*nftables.Set {
 	}
 	add(nftables.Set{Name: "bridges", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian})
 	add(nftables.Set{Name: "within", Concatenation: true, KeyType: nftables.MustConcatSetType(nftables.TypeIFName, nftables.TypeIFName)})
+	add(nftables.Set{Name: "apart", Concatenation: true, KeyType: nftables.MustConcatSetType(nftables.TypeIFName, nftables.TypeIFName)})
+	add(nftables.Set{Name: "linked4", Interval: true, Concatenation: true,
+		KeyType: nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService)})
 	add(nftables.Set{Name: "internal", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian})
 	add(nftables.Set{Name: "shut4", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian})
 	add(nftables.Set{Name: "shut6", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian})
@@ -108,6 +111,15 @@ func notFrom(set string) []expr.Any { return meta(expr.MetaKeyIIFNAME, set, true
 func to(set string) []expr.Any      { return meta(expr.MetaKeyOIFNAME, set, false) }
 func notTo(set string) []expr.Any   { return meta(expr.MetaKeyOIFNAME, set, true) }
 
+// ways tests the interfaces that a packet comes from and goes to.
+func ways(set string) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg32},
+		&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg32 + 4},
+		&expr.Lookup{SourceRegister: reg32, SetName: set},
+	}
+}
+
 // ct tests that one of the bits of a connection's state or status is set.
 func ct(key expr.CtKey, bits uint32) []expr.Any {
 	return []expr.Any{
@@ -148,6 +160,7 @@ func chains() []chain {
 		&expr.Cmp{Op: expr.CmpOpEq, Register: reg16, Data: binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)},
 	}
 	masquerade := []expr.Any{&expr.Masq{}}
+	v4 := families[0]
 
 	toPort := func(reg uint32) expr.Any {
 		return &expr.Payload{DestRegister: reg, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2}
@@ -221,20 +234,27 @@ func chains() []chain {
 				Mask: binaryutil.NativeEndian.PutUint32(^uint32(Mark)), Xor: binaryutil.NativeEndian.PutUint32(Mark)},
 			&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: reg16},
 		}, accept)}},
+		{name: "links", rules: [][]expr.Any{
+			rule(v4.is(), []expr.Any{
+				v4.load(v4.saddr, reg32),
+				v4.load(v4.daddr, reg32+1),
+				&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg32 + 2},
+				toPort(reg32 + 3),
+				&expr.Lookup{SourceRegister: reg32, SetName: "linked4"},
+			}, jump(expr.VerdictGoto, "pass")),
+			rule(drop),
+		}},
 		// Ahead of other programs' filters, which see the mark.
 		{name: "forward", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookForward, prio: ForwardPriority,
 			rules: slices.Concat(shut, [][]expr.Any{
 				rule(notFrom("bridges"), notTo("bridges"), accept),
 				// Within a bridge, where the kernel filters that too: the bridge decides.
-				rule([]expr.Any{
-					&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg32},
-					&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg32 + 4},
-					&expr.Lookup{SourceRegister: reg32, SetName: "within"},
-				}, jump(expr.VerdictGoto, "pass")),
+				rule(ways("within"), jump(expr.VerdictGoto, "pass")),
 				rule(to("internal"), drop),
 				rule(from("internal"), drop),
 				rule(ct(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), jump(expr.VerdictGoto, "pass")),
 				rule(to("bridges"), ct(expr.CtKeySTATUS, statusDNAT), jump(expr.VerdictGoto, "pass")),
+				rule(ways("apart"), jump(expr.VerdictGoto, "links")),
 			}, open, [][]expr.Any{
 				rule(to("bridges"), drop),
 				rule(jump(expr.VerdictGoto, "pass")),
