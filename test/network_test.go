@@ -203,6 +203,9 @@ func TestNetworksOutliveTheDaemon(t *testing.T) {
 	e.must("network", "create", "front")
 	e.serve("web", "hello", "--network", "front", "-p", "8080:80")
 	address := e.addressOf("web", "front")
+	sandbox := e.must("inspect", "--format", "{{.NetworkSettings.SandboxID}}", "web")
+	assert.Equal(t, len(strings.Trim(sandbox, "0123456789abcdef")), 0, sandbox)
+	assert.Equal(t, len(sandbox), 64)
 	onHost := func(line string) string {
 		out, _ := exec.Command("nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", holder.Process.Pid), "sh", "-c", line).CombinedOutput()
 		return strings.TrimSpace(string(out))
@@ -216,6 +219,9 @@ func TestNetworksOutliveTheDaemon(t *testing.T) {
 	var is container.InspectResponse
 	assert.NilError(t, e.JSON("GET", "/containers/web/json", nil, &is))
 	assert.Equal(t, is.NetworkSettings.Ports[network.MustParsePort("80/tcp")][0].HostPort, "8080")
+	assert.Equal(t, is.NetworkSettings.SandboxID, sandbox)
+	e.must("exec", "web", "true")
+	assert.NilError(t, exec.Command("nsenter", "--net="+is.NetworkSettings.SandboxKey, "ip", "link", "show", "eth0").Run())
 	r := e.any("run", "--rm", "--network", "front", "--name", "next", "busybox", "hostname", "-i")
 	assert.Equal(t, r.Code, 0, r.Stderr)
 	assert.Check(t, r.Out() != address)
@@ -231,6 +237,7 @@ func TestNetworksOutliveTheDaemon(t *testing.T) {
 	assert.NilError(t, exec.Command("kill", "-9", pid).Run())
 	assert.NilError(t, e.Start())
 	eventually(t, "the end is noticed", func() bool { return e.must("inspect", "--format", "{{.State.Running}}", "web") == "false" })
+	assert.Equal(t, e.must("inspect", "--format", "{{.NetworkSettings.SandboxID}}{{.NetworkSettings.SandboxKey}}", "web"), "")
 	assert.Equal(t, onHost("nft list ruleset | grep -c '8080'"), "0")
 	e.must("rm", "web")
 	e.must("network", "rm", "front")

@@ -11,7 +11,11 @@ import (
 // Parse makes a template with docker's functions: json split join title lower
 // upper pad truncate, beside Go's own.
 func Parse(text string) (*template.Template, error) {
-	return template.New("").Funcs(functions()).Parse(text)
+	t, err := template.New("").Funcs(functions()).Funcs(shownFunctions()).Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	return showing(t), nil
 }
 
 func functions() template.FuncMap {

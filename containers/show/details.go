@@ -1,6 +1,8 @@
 package show
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"time"
@@ -44,8 +46,17 @@ func Details(s *state.Snapshot, endpoints map[string]*network.EndpointSettings, 
 	}
 	if s.State.Running && s.State.Pid > 0 {
 		r.NetworkSettings.SandboxKey = fmt.Sprintf("/proc/%d/ns/net", s.State.Pid)
+		if !s.HostConfig.NetworkMode.IsContainer() { // else it is the other's
+			r.NetworkSettings.SandboxID = sandboxID(s)
+		}
 	}
 	return r
+}
+
+// sandboxID names what a run has of networks, for as long as it lasts.
+func sandboxID(s *state.Snapshot) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "sandbox %s %d %d", s.ID, s.State.Pid, s.State.StartTime))
+	return hex.EncodeToString(sum[:])
 }
 
 func stateOf(s state.State) *container.State {
