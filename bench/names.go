@@ -1,16 +1,20 @@
 package main
 
 import (
+	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
@@ -76,9 +80,9 @@ func names(args []string) (err error) {
 		}
 		all = append(all, asked{one.name, "/proc/" + pid + "/ns/net", d.Pid()})
 	}
-	fmt.Printf("names: questions a second for a container's name, %d rounds of %s, daemons take turns; load when it began: %s\n\n", *rounds, *span, load())
-	fmt.Printf("  %-34s %10s %10s %8s   %s\n", "", ours, "dockerd", "ratio", "µs of the daemon's CPU for each")
-	missed := false
+	fmt.Printf("names: questions a second for a container's name, medians of %d rounds of %s, daemons take turns; load when it began: %s\n\n", *rounds, *span, load())
+	fmt.Printf("  %-34s %10s %10s %8s %10s   %s\n", "", ours, "dockerd", "ratio", "bar 2.0", "µs of the daemon's CPU for each")
+	missed := 0
 	for _, row := range []struct {
 		what     string
 		askers   int
@@ -90,8 +94,9 @@ func names(args []string) (err error) {
 		{"128 under way, from 8 ports", 8, false, 16},
 	} {
 		rates, spent, got := map[string][]float64{}, map[string]time.Duration{}, map[string]int{}
-		for range *rounds {
-			for _, a := range all {
+		for round := range *rounds {
+			for i := range all {
+				a := all[(i+round)%len(all)]
 				before := cpu(a.pid)
 				n, err := questions(a.ns, row.askers, row.fresh, row.underWay, *span)
 				if err != nil {
@@ -102,65 +107,48 @@ func names(args []string) (err error) {
 				got[a.name] += n
 			}
 		}
-		mid := func(name string) float64 {
-			slices.Sort(rates[name])
-			return rates[name][len(rates[name])/2]
+		// Of each round, since what else the machine does hits both of one.
+		ratios := make([]float64, *rounds)
+		for i := range ratios {
+			ratios[i] = rates[ours][i] / rates[theirs][i]
+		}
+		ratio, verdict := middle(ratios), "met"
+		if ratio < 2 {
+			verdict, missed = "MISSED", missed+1
 		}
 		each := func(name string) float64 { return float64(spent[name].Microseconds()) / float64(got[name]) }
-		ratio := mid(ours) / mid(theirs)
-		fmt.Printf("  %-34s %10.0f %10.0f %7.1f×   %.1f, %.1f\n", row.what, mid(ours), mid(theirs), ratio, each(ours), each(theirs))
-		missed = missed || row.underWay > 1 && ratio < 2
+		fmt.Printf("  %-34s %10.0f %10.0f %8.1f %10s   %.1f, %.1f\n", row.what, middle(rates[ours]), middle(rates[theirs]), ratio, verdict, each(ours), each(theirs))
 	}
-	verdict := "met"
-	if missed {
-		verdict = "MISSED"
-	}
-	fmt.Printf("\n  embedded DNS, queries per second against dockerd's, 128 under way     bar 2.0×  %s\n", verdict)
-	if missed && *strict {
-		return errors.New("a bar is missed")
+	if missed > 0 && *strict {
+		return fmt.Errorf("%d bars missed", missed)
 	}
 	return nil
 }
 
+// middle is the median.
+func middle(list []float64) float64 {
+	list = slices.Sorted(slices.Values(list))
+	return list[len(list)/2]
+}
+
 // questions counts the answers that askers get, each asking again as soon as it has one, or has them if
 // several are under way: from a new port each time, as C libraries do, or from the same one.
+//
+// Who asks is to cost as little as can be, since it runs on the same processors: the calls are made without
+// telling the scheduler, which for so long gets one of its own for each asker and no garbage collection.
 func questions(ns string, askers int, fresh bool, underWay int, span time.Duration) (count int, err error) {
 	msg, err := new(dns.Msg).SetQuestion("web.", dns.TypeA).Pack()
 	if err != nil {
 		return 0, err
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + askers))
 	counts, errs := make([]int, askers), make([]error, askers)
 	end := time.Now().Add(span)
 	var wait sync.WaitGroup
 	for i := range askers {
 		wait.Go(func() {
-			errs[i] = sandbox.Do(ns, func() (err error) {
-				fd := -1
-				defer func() { unix.Close(fd) }()
-				for in := make([]byte, 512); time.Now().Before(end); counts[i] += underWay {
-					if fd < 0 || fresh {
-						unix.Close(fd)
-						if fd, err = connected(); err != nil {
-							return err
-						}
-					}
-					for range underWay {
-						if _, err := unix.Write(fd, msg); err != nil {
-							return err
-						}
-					}
-					for range underWay {
-						n, err := unix.Read(fd, in)
-						for err == unix.EINTR { // of the scheduler of Go
-							n, err = unix.Read(fd, in)
-						}
-						if err != nil || n < 12 || in[7] != 1 {
-							return fmt.Errorf("the name is not known: %d bytes, %v", n, err)
-						}
-					}
-				}
-				return nil
-			})
+			errs[i] = sandbox.Do(ns, func() error { return ask(msg, fresh, underWay, end, &counts[i]) })
 		})
 	}
 	wait.Wait()
@@ -170,16 +158,62 @@ func questions(ns string, askers int, fresh bool, underWay int, span time.Durati
 	return count, errors.Join(errs...)
 }
 
-// connected gives a socket that waits in the kernel, so that as little as can be is measured of who asks.
-func connected() (int, error) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err == nil {
-		err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 10})
+func ask(msg []byte, fresh bool, underWay int, end time.Time, count *int) error {
+	fd, err := connected()
+	for in := make([]byte, 512); err == nil && time.Now().Before(end); *count += underWay {
+		for range underWay {
+			if _, err := call(unix.SYS_WRITE, fd, unsafe.Pointer(&msg[0]), uintptr(len(msg))); err != nil {
+				return err
+			}
+		}
+		for range underWay {
+			n, err := call(unix.SYS_READ, fd, unsafe.Pointer(&in[0]), uintptr(len(in)))
+			if err != nil || n < 12 || in[7] != 1 {
+				return fmt.Errorf("the name is not known: %d bytes, %v", n, err)
+			}
+		}
+		if fresh {
+			call(unix.SYS_CLOSE, fd, nil, 0)
+			fd, err = connected()
+		}
 	}
-	if err == nil {
-		err = unix.Connect(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 11}, Port: 53})
+	call(unix.SYS_CLOSE, fd, nil, 0)
+	return err
+}
+
+// call makes a call of the kernel for as long as it takes.
+func call(number, fd uintptr, data unsafe.Pointer, length uintptr) (int, error) {
+	for {
+		n, _, err := unix.RawSyscall(number, fd, uintptr(data), length)
+		switch err {
+		case 0:
+			return int(n), nil
+		case unix.EINTR: // by the scheduler
+		default:
+			return 0, err
+		}
 	}
-	return fd, err
+}
+
+// resolver is 127.0.0.11:53.
+var resolver = unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: [4]byte{127, 0, 0, 11}, Port: binary.NativeEndian.Uint16([]byte{0, 53})}
+
+// answerLost is when one who asks gives up.
+var answerLost = unix.Timeval{Sec: 10}
+
+// connected gives a socket that waits in the kernel.
+func connected() (uintptr, error) {
+	fd, _, err := unix.RawSyscall(unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err == 0 {
+		_, _, err = unix.RawSyscall6(unix.SYS_SETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, uintptr(unsafe.Pointer(&answerLost)), unsafe.Sizeof(answerLost), 0)
+	}
+	if err == 0 {
+		_, _, err = unix.RawSyscall(unix.SYS_CONNECT, fd, uintptr(unsafe.Pointer(&resolver)), unix.SizeofSockaddrInet4)
+	}
+	if err != 0 {
+		return 0, err
+	}
+	return fd, nil
 }
 
 // cpu is the time that a process has computed.

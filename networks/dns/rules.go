@@ -14,6 +14,9 @@ var at = [4]byte{127, 0, 0, 11}
 
 const port = 53
 
+// loopback is the index of lo, the first interface of every namespace.
+const loopback = 1
+
 // table is the name of our table in the namespace of a container; it goes with the namespace.
 const table = "engine-dns"
 
@@ -35,6 +38,12 @@ func leadHere(udp, tcp uint16) error {
 	c := conn.AddChain(&nftables.Chain{
 		Table: t, Name: "output", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityRaw,
 	})
+	// Whatever leaves the container passes this rule and no other.
+	conn.AddRule(&nftables.Rule{Table: t, Chain: c, Exprs: []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyOIF, Register: unix.NFT_REG_1},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: unix.NFT_REG_1, Data: binary.NativeEndian.AppendUint32(nil, loopback)},
+		&expr.Verdict{Kind: expr.VerdictAccept},
+	}})
 	for _, p := range []struct {
 		proto    byte
 		checksum uint32
@@ -66,5 +75,6 @@ func rewrite(proto byte, addrOffset, portOffset uint32, from, to uint16, checksu
 			OperationType: expr.PayloadWrite, SourceRegister: reg, Base: expr.PayloadBaseTransportHeader, Offset: portOffset, Len: 2,
 			CsumType: expr.CsumTypeInet, CsumOffset: checksum,
 		},
+		&expr.Verdict{Kind: expr.VerdictAccept},
 	}
 }

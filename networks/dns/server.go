@@ -114,17 +114,33 @@ func (s *Server) closeSockets() {
 }
 
 func (s *Server) serveUDP() {
-	var sc scratch
-	in := make([]byte, maxQuery+1)
-	for {
-		n, from, err := s.udp.ReadFromUDPAddrPort(in)
-		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			continue // of one packet
+	raw, err := s.udp.SyscallConn()
+	if err == nil {
+		// It calls again whenever there is something to read, until the socket is closed.
+		err = raw.Read(func(fd uintptr) bool {
+			s.drain(fd)
+			return false
+		})
+	}
+	if !errors.Is(err, net.ErrClosed) {
+		s.log.Errorf("dns: a container is not answered any more: %v", err)
+	}
+}
+
+// drain answers what waits in the UDP socket.
+func (s *Server) drain(fd uintptr) {
+	b := batches.Get().(*batch)
+	defer batches.Put(b)
+	for s.life.Err() == nil {
+		n, err := b.receive(fd)
+		for i := range n {
+			s.datagram(b, fd, i)
 		}
-		s.datagram(&sc, in[:n], from)
+		b.send(fd)
+		// After a single message there is seldom another one already; the poller tells if there is.
+		if n == 1 || err == unix.EAGAIN {
+			return
+		}
 	}
 }
 
@@ -135,12 +151,12 @@ func (s *Server) recovered() {
 	}
 }
 
-func (s *Server) datagram(sc *scratch, msg []byte, from netip.AddrPort) {
+func (s *Server) datagram(b *batch, fd uintptr, i int) {
 	defer s.recovered()
-	out, forward := s.view.Load().answer(sc, msg, true)
+	out, forward := s.view.Load().answer(&b.sc, b.message(i), true)
 	if forward {
-		q := sc.q
-		q.msg = bytes.Clone(msg)
+		q, from := b.sc.q, b.from(i)
+		q.msg = bytes.Clone(q.msg)
 		answered := s.forward(&q, "udp", func(reply []byte) { s.udp.WriteToUDPAddrPort(reply, from) })
 		if answered {
 			return
@@ -148,7 +164,7 @@ func (s *Server) datagram(sc *scratch, msg []byte, from netip.AddrPort) {
 		out = failure(&q)
 	}
 	if out != nil {
-		s.udp.WriteToUDPAddrPort(out, from)
+		b.reply(fd, i, out)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 	"github.com/miekg/dns"
 	"github.com/sirupsen/logrus"
 	"github.com/sirupsen/logrus/hooks/test"
@@ -105,4 +106,56 @@ func TestWhereThereIsNoNamespaceThereIsNoServer(t *testing.T) {
 	log, _ := test.NewNullLogger()
 	_, err := Serve("/proc/self/ns/nothing", NewForwarder(nil, ""), &View{}, log)
 	assert.Check(t, os.IsNotExist(err), "%v", err)
+}
+
+func TestWhatLeavesTheContainerPassesOneRuleOnly(t *testing.T) {
+	ns := namespace(t)
+	assert.NilError(t, sandbox.Do(ns, func() error {
+		if err := leadHere(5301, 5302); err != nil {
+			return err
+		}
+		out := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "out"}}
+		if err := netlink.LinkAdd(out); err != nil {
+			return err
+		}
+		addr, err := netlink.ParseAddr("10.9.0.1/24")
+		if err == nil {
+			err = netlink.AddrAdd(out, addr)
+		}
+		if err == nil {
+			err = netlink.LinkSetUp(out)
+		}
+		if err != nil {
+			return err
+		}
+		conn, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		// What comes to the end of the chain is counted.
+		in := &nftables.Table{Name: table, Family: nftables.TableFamilyIPv4}
+		chain := &nftables.Chain{Table: in, Name: "output"}
+		conn.AddRule(&nftables.Rule{Table: in, Chain: chain, Exprs: []expr.Any{&expr.Counter{}}})
+		if err := conn.Flush(); err != nil {
+			return err
+		}
+		for _, to := range []struct {
+			address string
+			passes  bool
+		}{{"10.9.0.2:53", false}, {"127.0.0.11:54", true}} {
+			c, err := net.Dial("udp", to.address)
+			if err != nil {
+				return err
+			}
+			c.Write([]byte("one packet"))
+			c.Close()
+			rules, err := conn.GetRules(in, chain)
+			if err != nil {
+				return err
+			}
+			counter := rules[len(rules)-1].Exprs[0].(*expr.Counter)
+			assert.Check(t, counter.Packets > 0 == to.passes, "%s: %d packets", to.address, counter.Packets)
+		}
+		return nil
+	}))
 }
