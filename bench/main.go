@@ -18,6 +18,8 @@ func main() {
 			run = func() error { return phases(os.Args[2:]) }
 		case "net":
 			run = func() error { return networked(os.Args[2:]) }
+		case "pull":
+			run = func() error { return pull(os.Args[2:]) }
 		case "names":
 			run = func() error { return names(os.Args[2:]) }
 		case "crowd":
