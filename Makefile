@@ -97,6 +97,7 @@ fuzz:
 bench: deps-test bin/engine
 	@$(GO) build -o bin/bench ./bench
 	@bin/bench -rounds $(ROUNDS) $(BENCH)
+	@bin/bench pull -rounds 3 $(filter -strict,$(BENCH))
 
 ## demo: a first look: builds, runs a container, execs into it, serves a page, cleans up (needs root)
 demo:
