@@ -232,8 +232,10 @@ func (c *Client) transport(host string, insecure, withKeys bool) (*http.Transpor
 		ReadBufferSize:         64 << 10,
 		WriteBufferSize:        64 << 10,
 		TLSClientConfig:        conf,
-		ForceAttemptHTTP2:      true,
-		DisableCompression:     true, // what has a digest arrives as it is
+		// HTTP/1.1, as Docker: each layer has a connection of its own, and a server that does not want
+		// our certificate says so, where HTTP/2 knows only that there is no connection.
+		ForceAttemptHTTP2:  false,
+		DisableCompression: true, // what has a digest arrives as it is
 	}, nil
 }
 
