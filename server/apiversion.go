@@ -31,8 +31,23 @@ func splitVersion(path string, oldest apiVersion) (v apiVersion, rest string, er
 	if !ok {
 		return maxVersion, path, nil
 	}
+	rest = "/" + rest
+	if oldest == minVersion && isArchive(rest) {
+		v, err = parseVersion(text, archiveVersion)
+		return max(v, minVersion), rest, err
+	}
 	v, err = parseVersion(text, oldest)
-	return v, "/" + rest, err
+	return v, rest, err
+}
+
+// archiveVersion is the oldest version of the routes that load and save images.
+// They have not changed since, and skopeo, which wants nothing else, asks for
+// 1.22 whatever the daemon can do.
+const archiveVersion apiVersion = 22
+
+func isArchive(path string) bool {
+	path, ok := strings.CutPrefix(path, "/images/")
+	return ok && (path == "load" || path == "get" || strings.HasSuffix(path, "/get"))
 }
 
 func parseVersion(text string, oldest apiVersion) (apiVersion, error) {

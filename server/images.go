@@ -127,7 +127,11 @@ func (s *Server) postImageLoad(w *response, r *request) error {
 	}
 	defer w.fullDuplex(r)()
 	_, err := jobs.Load.Run(r.Context(), s.eng, in, func(jobs.LoadOpen) (engine.Streams, error) {
-		return openProgress(w)
+		// The headers go with the first message, as dockerd's do: skopeo takes an answer for the
+		// end and sends no more of the archive.
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusOK)
+		return engine.Streams{Stdout: flusher{w}}, nil
 	}, caller(r), engine.Stdin(r.Body))
 	return endProgress(w, err)
 }

@@ -115,6 +115,8 @@ func TestVersionsOutsideTheWindowAreRefused(t *testing.T) {
 		"/v1.99/nosuch":                   "client version 1.99 is too new. Maximum supported API version is 1.56",
 		"/v2.0/_ping":                     "client version 2.0 is too new. Maximum supported API version is 1.56",
 		"/v2/_ping":                       "client version 2 is too new. Maximum supported API version is 1.56",
+		"/v1.21/images/get":               "client version 1.21 is too old. Minimum supported API version is 1.22, please upgrade your client to a newer version",
+		"/v1.22/images/json":              "client version 1.22 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version",
 		"/v1.23/_ping":                    "client version 1.23 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version",
 		"/v1/_ping":                       "client version 1 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version",
 		"/v0.99/_ping":                    "client version 0.99 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version",
@@ -133,6 +135,7 @@ func TestVersionsOutsideTheWindowAreRefused(t *testing.T) {
 func TestTheOldestVersionCanBeRaised(t *testing.T) {
 	d := start(t, Options{MinAPIVersion: "1.44"}, nil)
 	assert.Equal(t, d.get("/v1.44/_ping").StatusCode, 200)
+	assert.Equal(t, d.get("/v1.22/images/get?names=x").StatusCode, 400)
 	a := d.get("/v1.43/_ping")
 	assert.Equal(t, a.message(), "client version 1.43 is too old. Minimum supported API version is 1.44, please upgrade your client to a newer version")
 }

@@ -64,42 +64,84 @@ func (e *engine) loadRandom(name string, layers, size int) {
 }
 
 // Killed at any moment of a pull, the daemon comes back without half an image,
-// and the next pull completes and leaves nothing of the first.
+// asks the registry for what it has not got and for nothing else, and leaves
+// nothing of the first pull. TORTURE_ROUNDS=50 TORTURE_SEED=N for more of it.
 func TestKillsDuringPullsLeaveNoHalfImage(t *testing.T) {
 	e := start(t)
-	ref := startRegistry(t) + "/random:1"
+	c := newCounter(t, startRegistry(t))
+	rng := rand.New(rand.NewPCG(seed(t), 6))
+	ref := c.host + "/random:1"
 	e.loadRandom(ref, 4, 3<<20)
 	e.must("push", "-q", ref)
 	id := e.must("images", "-q", "--no-trunc", ref)
 	e.must("rmi", ref)
+	c.after(0)
 	began := time.Now()
 	e.must("pull", "-q", ref)
 	usual := time.Since(began)
+	whole := c.after(0)
+	delete(whole, strings.TrimPrefix(id, "sha256:")) // the config is not resumed
+	assert.Equal(t, len(whole), 4)
+	var total int64
+	for _, n := range whole {
+		total += n
+	}
 	blobs, err := filepath.Glob(filepath.Join(e.DataRoot, "images", "*", "blobs"))
 	assert.NilError(t, err)
 	assert.Equal(t, len(blobs), 1)
-	for round := range 10 {
+	var listed, resumed int
+	var saved int64
+	for round := range rounds(8) {
 		e.must("rmi", ref)
+		c.after(0)
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
 			e.Run(e.cli, "pull", "-q", ref) // dies with the daemon
 		}()
-		time.Sleep(time.Duration(rand.Int64N(int64(usual)))) // any moment will do
+		if round%2 == 0 { // at any byte, or at any moment of the whole
+			c.await(rng.Int64N(total), done)
+		} else {
+			time.Sleep(time.Duration(rng.Int64N(int64(usual))))
+		}
 		e.Kill()
 		<-done
+		kept := map[string]int64{}
+		left, err := os.ReadDir(blobs[0])
+		assert.NilError(t, err)
+		for _, f := range left {
+			info, err := f.Info()
+			assert.NilError(t, err)
+			kept[f.Name()] = info.Size()
+		}
+		c.after(0)
 		assert.NilError(t, e.Start(), "round %d", round)
-		if have := e.must("images", "-q", "--no-trunc"); have != "" {
+		have := e.must("images", "-q", "--no-trunc")
+		if have != "" {
 			assert.Equal(t, have, id)
-			e.must("system", "check")
+			e.must("system", "check", "--full")
+			listed++
 		}
 		e.must("pull", "-q", ref)
 		assert.Equal(t, e.must("images", "-q", "--no-trunc", ref), id)
-		e.must("system", "check")
-		left, err := os.ReadDir(blobs[0])
+		sent := c.after(0)
+		for digest, size := range whole {
+			want := size - kept[digest]
+			if have != "" {
+				want = 0
+			}
+			assert.Equal(t, sent[digest], want, "round %d: of %d bytes %d were there", round, size, kept[digest])
+			saved += size - want
+		}
+		if have == "" && len(kept) > 0 {
+			resumed++
+		}
+		e.must("system", "check", "--full")
+		left, err = os.ReadDir(blobs[0])
 		assert.NilError(t, err)
 		assert.Equal(t, len(left), 0)
 	}
+	t.Logf("%d kills: %d after the image was whole, %d resumed, %d bytes not fetched again", rounds(8), listed, resumed, saved)
 }
 
 // What skopeo copies pulls here as the same image, and what is pushed here

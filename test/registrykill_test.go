@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"gotest.tools/v3/assert"
 )
@@ -23,6 +24,7 @@ type counter struct {
 	mu   sync.Mutex
 	hold int64            // bytes of a blob after which it says no more; 0 says all
 	sent map[string]int64 // by digest
+	puts int              // requests that bring bytes of blobs
 }
 
 func newCounter(t *testing.T, registry string) *counter {
@@ -36,6 +38,11 @@ func newCounter(t *testing.T, registry string) *counter {
 		},
 		FlushInterval: -1,
 		ModifyResponse: func(resp *http.Response) error {
+			if m := resp.Request.Method; strings.Contains(resp.Request.URL.Path, "/blobs/uploads/") && (m == http.MethodPatch || m == http.MethodPut) {
+				c.mu.Lock()
+				c.puts++
+				c.mu.Unlock()
+			}
 			_, digest, ok := strings.Cut(resp.Request.URL.Path, "/blobs/sha256:")
 			if ok && resp.Request.Method == http.MethodGet && resp.StatusCode < 300 {
 				c.mu.Lock()
@@ -57,6 +64,33 @@ func (c *counter) after(hold int64) (sent map[string]int64) {
 	defer c.mu.Unlock()
 	sent, c.sent, c.hold = c.sent, map[string]int64{}, hold
 	return sent
+}
+
+// uploads is how many requests have brought bytes of blobs.
+func (c *counter) uploads() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.puts
+}
+
+// await returns when so many bytes of blobs were handed out, or who asks has ended.
+func (c *counter) await(bytes int64, done <-chan struct{}) {
+	for {
+		c.mu.Lock()
+		var n int64
+		for _, sent := range c.sent {
+			n += sent
+		}
+		c.mu.Unlock()
+		if n >= bytes {
+			return
+		}
+		select {
+		case <-done:
+			return
+		case <-time.After(200 * time.Microsecond):
+		}
+	}
 }
 
 type counted struct {
