@@ -17,6 +17,7 @@ import (
 
 // Driver is the native exec driver. Make it with New.
 type Driver struct {
+	execdriver.Meter
 	stateDir string
 	nets     *netpool.Pool
 	profiles profiles
@@ -42,7 +43,9 @@ func New(o execdriver.Options) (execdriver.Driver, error) {
 	if err := os.MkdirAll(filepath.Join(o.StateDir, halfDir), 0o700); err != nil {
 		return nil, err
 	}
-	return &Driver{stateDir: o.StateDir, nets: netpool.New(preparedNetworks), created: map[string]*libcontainer.Container{}}, nil
+	d := &Driver{stateDir: o.StateDir, nets: netpool.New(preparedNetworks), created: map[string]*libcontainer.Container{}}
+	d.Group = d.memoryGroup
+	return d, nil
 }
 
 // List names the containers that have a folder in the state folder, also those

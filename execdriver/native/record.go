@@ -80,6 +80,12 @@ func (d *Driver) record(id string) (record, error) {
 	return r, json.Unmarshal(text, &r)
 }
 
+// memoryGroup is for the Meter.
+func (d *Driver) memoryGroup(id string) (execdriver.MemoryGroup, error) {
+	r, err := d.record(id)
+	return execdriver.MemoryGroup{Dir: r.MemoryCgroup, First: r.Process, Late: r.OutOfMemory}, err
+}
+
 // changeRecord replaces the record of a container. Whoever reads it meanwhile
 // sees the old or the new one.
 func (d *Driver) changeRecord(id string, r record) error {

@@ -14,6 +14,7 @@ import (
 
 // Driver is the exec driver for runtime binaries. Make it with New.
 type Driver struct {
+	execdriver.Meter
 	stateDir string
 	program  program
 	orphans  orphanage
@@ -27,6 +28,7 @@ func New(o execdriver.Options) (execdriver.Driver, error) {
 		return nil, fmt.Errorf("oci: state folder %q is not an absolute path", o.StateDir)
 	}
 	d := &Driver{stateDir: o.StateDir, program: program{Path: "runc"}}
+	d.Group = d.memoryGroup
 	if err := d.program.setOptions(o.Options); err != nil {
 		return nil, err
 	}

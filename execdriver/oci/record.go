@@ -63,6 +63,12 @@ func (d *Driver) record(id string) (record, error) {
 	return r, nil
 }
 
+// memoryGroup is for the Meter.
+func (d *Driver) memoryGroup(id string) (execdriver.MemoryGroup, error) {
+	r, err := d.record(id)
+	return execdriver.MemoryGroup{Dir: r.MemoryCgroup, First: r.Process, Late: r.OutOfMemory}, err
+}
+
 func sharesPID(spec *specs.Spec) bool {
 	return spec.Linux == nil || !slices.ContainsFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
 		return n.Type == specs.PIDNamespace && n.Path == ""
