@@ -3,29 +3,15 @@
 package test
 
 import (
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"gotest.tools/v3/assert"
-
-	"github.com/jobengine/engine/test/harness"
 )
 
 // A network driver of a third party, in its own main.
 func TestAThirdPartysNetworkDriverWorksAsOursDo(t *testing.T) {
-	root, err := harness.Root()
-	assert.NilError(t, err)
-	greeter := filepath.Join(t.TempDir(), "greeter")
-	build := exec.Command("go", "build", "-o", greeter, "./docs/examples/greeter")
-	build.Dir = root
-	build.Env = append(os.Environ(), "GOFLAGS=")
-	out, err := build.CombinedOutput()
-	assert.NilError(t, err, "%s", out)
-
-	t.Setenv("ENGINE_BIN", greeter)
+	useGreeter(t)
 	host, lan := newMachines(t)
 	e := host.engine()
 	r := e.any("network", "create", "-d", "crowded", "-o", "room=many", "small")
