@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -29,6 +30,21 @@ func CheckID(id string) error {
 		return errs.Invalid("invalid layer id %q: letters, digits, '-' and '_', at most 128", id)
 	}
 	return nil
+}
+
+// FoldersOfLayers lists the ids of layers that have a folder each in home.
+func FoldersOfLayers(home string) ([]string, error) {
+	entries, err := os.ReadDir(home)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, e := range entries {
+		if e.IsDir() && ValidID(e.Name()) {
+			ids = append(ids, e.Name())
+		}
+	}
+	return ids, nil
 }
 
 // CheckOptions refuses keys of opts that are not in known, and names them.

@@ -279,19 +279,7 @@ func (d *Driver) Parent(_ context.Context, id string) (string, error) {
 }
 
 // List names all layers.
-func (d *Driver) List(context.Context) ([]string, error) {
-	entries, err := os.ReadDir(d.home)
-	if err != nil {
-		return nil, err
-	}
-	var ids []string
-	for _, e := range entries {
-		if e.IsDir() && graphdriver.ValidID(e.Name()) {
-			ids = append(ids, e.Name())
-		}
-	}
-	return ids, nil
-}
+func (d *Driver) List(context.Context) ([]string, error) { return graphdriver.FoldersOfLayers(d.home) }
 
 // OwnFiles gives the folder with the files of a layer alone.
 func (d *Driver) OwnFiles(_ context.Context, id string) (string, error) {

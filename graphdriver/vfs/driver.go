@@ -226,19 +226,7 @@ func (d *trees) Parent(_ context.Context, id string) (string, error) {
 	return r.Parent, err
 }
 
-func (d *trees) List(context.Context) ([]string, error) {
-	entries, err := os.ReadDir(d.home)
-	if err != nil {
-		return nil, err
-	}
-	var ids []string
-	for _, e := range entries {
-		if e.IsDir() && graphdriver.ValidID(e.Name()) {
-			ids = append(ids, e.Name())
-		}
-	}
-	return ids, nil
-}
+func (d *trees) List(context.Context) ([]string, error) { return graphdriver.FoldersOfLayers(d.home) }
 
 func (d *trees) Status() [][2]string { return nil }
 
