@@ -16,13 +16,9 @@ func (s *supervisor) resume(q protocol.Target) (reply, error) {
 }
 
 func (s *supervisor) withPauser(q protocol.Target, paused bool, f func(execdriver.Pauser) error) (reply, error) {
-	c, err := s.find(q.ID)
+	c, p, err := able[execdriver.Pauser](s, q.ID)
 	if err != nil {
 		return reply{}, err
-	}
-	p, ok := c.driver.(execdriver.Pauser)
-	if !ok {
-		return reply{}, execdriver.ErrUnsupported
 	}
 	c.op.Lock()
 	defer c.op.Unlock()

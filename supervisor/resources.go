@@ -12,13 +12,9 @@ func (s *supervisor) update(q protocol.Update) (reply, error) {
 	if q.Limits == nil {
 		return reply{}, fmt.Errorf("no limits: %w", protocol.ErrInvalid)
 	}
-	c, err := s.find(q.ID)
+	c, u, err := able[execdriver.Updater](s, q.ID)
 	if err != nil {
 		return reply{}, err
-	}
-	u, ok := c.driver.(execdriver.Updater)
-	if !ok {
-		return reply{}, execdriver.ErrUnsupported
 	}
 	c.op.Lock()
 	defer c.op.Unlock()
@@ -31,13 +27,9 @@ func (s *supervisor) update(q protocol.Update) (reply, error) {
 // stats waits for no other operation: a container that is being started or
 // stopped uses something too.
 func (s *supervisor) stats(q protocol.Target) (reply, error) {
-	c, err := s.find(q.ID)
+	c, d, err := able[execdriver.Statser](s, q.ID)
 	if err != nil {
 		return reply{}, err
-	}
-	d, ok := c.driver.(execdriver.Statser)
-	if !ok {
-		return reply{}, execdriver.ErrUnsupported
 	}
 	if c.isEnded() {
 		return reply{}, execdriver.ErrNotRunning

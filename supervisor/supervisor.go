@@ -87,6 +87,20 @@ func (s *supervisor) find(id string) (*container, error) {
 	return c, nil
 }
 
+// able finds a container and what its driver can do beyond the contract's core: A is one of the
+// optional interfaces of package execdriver.
+func able[A any](s *supervisor, id string) (*container, A, error) {
+	c, err := s.find(id)
+	if err != nil {
+		return nil, *new(A), err
+	}
+	a, ok := c.driver.(A)
+	if !ok {
+		return nil, a, execdriver.ErrUnsupported
+	}
+	return c, a, nil
+}
+
 // forget takes a container out of the table, and ends the process if it was the last thing to do.
 func (s *supervisor) forget(id string) {
 	s.mu.Lock()
