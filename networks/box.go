@@ -1,6 +1,7 @@
 package networks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -352,27 +353,30 @@ func (n *Networks) join(ctx context.Context, ep *Endpoint, name string) (sandbox
 	return itf, nil
 }
 
-// gateways gives the endpoints that have the default routes: of the highest priority
-// and then the first name, among those whose network has a way out.
+// gateways gives the endpoints that have the default routes.
 func (b *Box) gateways() (v4, v6 *Endpoint) {
-	better := func(ep, than *Endpoint) bool {
-		if than == nil || ep.Config.GwPriority != than.Config.GwPriority {
-			return than == nil || ep.Config.GwPriority > than.Config.GwPriority
-		}
-		return ep.network.Name < than.network.Name
+	if all := b.waysOut(false); len(all) > 0 {
+		v4 = all[0]
 	}
-	for _, ep := range b.Endpoints {
-		if ep.network.Internal {
-			continue
-		}
-		if ep.IPv4.IsValid() && better(ep, v4) {
-			v4 = ep
-		}
-		if ep.IPv6.IsValid() && better(ep, v6) {
-			v6 = ep
-		}
+	if all := b.waysOut(true); len(all) > 0 {
+		v6 = all[0]
 	}
 	return v4, v6
+}
+
+// waysOut are the endpoints whose network has a way out, those with the highest priority and then the
+// first name first.
+func (b *Box) waysOut(v6 bool) []*Endpoint {
+	var all []*Endpoint
+	for _, ep := range b.Endpoints {
+		if !ep.network.Internal && (v6 && ep.IPv6.IsValid() || !v6 && ep.IPv4.IsValid()) {
+			all = append(all, ep)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b *Endpoint) int {
+		return cmp.Or(cmp.Compare(b.Config.GwPriority, a.Config.GwPriority), cmp.Compare(a.network.Name, b.network.Name))
+	})
+	return all
 }
 
 func (n *Networks) box(container string) *Box {
@@ -438,4 +442,13 @@ func (n *Networks) boxPath(container string) string {
 // saveBox writes down what a later daemon has to know while the container runs.
 func (n *Networks) saveBox(box *Box) error {
 	return durable.WriteJSONUnsynced(n.cfg.FS, n.boxPath(box.Container), box, 0o600)
+}
+
+// saveBoxWithout is saveBox for a box that is about to lose an endpoint.
+func (n *Networks) saveBoxWithout(box *Box, leaving *Endpoint) error {
+	n.mu.Lock()
+	without := *box
+	without.Endpoints = slices.DeleteFunc(slices.Clone(box.Endpoints), func(ep *Endpoint) bool { return ep == leaving })
+	n.mu.Unlock()
+	return n.saveBox(&without)
 }

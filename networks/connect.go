@@ -95,13 +95,18 @@ func (b *Box) freeName() string {
 
 // route gives a running box the default routes that its networks make.
 func (n *Networks) route(box *Box) error {
-	v4, v6 := box.gateways()
 	var hops []sandbox.Hop
-	if v4 != nil {
-		hops = append(hops, sandbox.Hop{Interface: v4.Interface, Gateway: v4.Gateway})
-	}
-	if v6 != nil {
-		hops = append(hops, sandbox.Hop{Interface: v6.Interface, Gateway: v6.Gateway6})
+	for _, v6 := range []bool{false, true} {
+		for _, ep := range box.waysOut(v6) {
+			hop := sandbox.Hop{Interface: ep.Interface, Gateway: ep.Gateway}
+			if v6 {
+				hop.Gateway = ep.Gateway6
+			}
+			if !hop.Gateway.IsValid() {
+				break // that is how this network wants it
+			}
+			hops = append(hops, hop)
+		}
 	}
 	return sandbox.SetDefaults(box.path(), hops...)
 }
@@ -134,6 +139,13 @@ func (n *Networks) dropPorts(box *Box) {
 }
 
 func (n *Networks) disconnect(ctx context.Context, box *Box, ep *Endpoint) error {
+	// Written before: an endpoint without an interface would be what a kill in between leaves.
+	if err := n.saveBoxWithout(box, ep); err != nil {
+		return err
+	}
+	if err := failpoint.Hit(failpoint.EndpointLeaves); err != nil {
+		return errors.Join(err, n.saveBox(box))
+	}
 	if err := n.removeEndpoint(ctx, ep, false, true); err != nil {
 		return err
 	}

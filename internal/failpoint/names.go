@@ -15,8 +15,9 @@ const (
 	ImageRecord = "images.publish.record" // can't fail
 	NameRecord  = "images.tag.record"     // can't fail
 
-	NetworkRecord = "networks.create.record"
-	EndpointMade  = "networks.connect.endpoint"
+	NetworkRecord  = "networks.create.record"
+	EndpointMade   = "networks.connect.endpoint"
+	EndpointLeaves = "networks.disconnect.endpoint" // written down, not done
 
 	// Inside the graph drivers, whichever is used.
 	GraphCreate = "graphdriver.create" // before the layer has its name

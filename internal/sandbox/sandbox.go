@@ -219,7 +219,8 @@ type Hop struct {
 	Gateway   netip.Addr
 }
 
-// SetDefaults replaces the default routes of a namespace.
+// SetDefaults replaces the default routes of a namespace. Of the hops of a family the first one counts
+// whose interface is there: somebody may have taken one away.
 func SetDefaults(path string, hops ...Hop) error {
 	return Do(path, func() error {
 		links, err := netlink.NewHandle(unix.NETLINK_ROUTE)
@@ -238,21 +239,27 @@ func SetDefaults(path string, hops ...Hop) error {
 				}
 			}
 		}
+		done := map[bool]bool{} // by family
 		for _, h := range hops {
-			if h.Interface == "" || !h.Gateway.IsValid() {
+			v6 := h.Gateway.Is6()
+			if h.Interface == "" || !h.Gateway.IsValid() || done[v6] {
 				continue
 			}
 			link, err := links.LinkByName(h.Interface)
+			if errors.As(err, new(netlink.LinkNotFoundError)) {
+				continue
+			}
 			if err != nil {
 				return err
 			}
 			all := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-			if h.Gateway.Is6() {
+			if v6 {
 				all = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 			}
 			if err := addRoute(links, link, Route{Destination: all, NextHop: h.Gateway}); err != nil {
 				return err
 			}
+			done[v6] = true
 		}
 		return nil
 	})
