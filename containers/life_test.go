@@ -95,6 +95,44 @@ func TestStopAsksFirstAndKillsWhenTimeIsUp(t *testing.T) {
 	assert.Assert(t, w.snapshot(t, "deaf").ManualStop)
 }
 
+// Whoever starts a container is not told of a failure because somebody else ended it at once.
+func TestAnEndBeforeTheProgramRunsIsNoFailureOfTheRuntime(t *testing.T) {
+	for _, row := range []struct {
+		what string
+		end  func(w *world) error
+		want func(error) bool
+	}{
+		{"stop", func(w *world) error {
+			_, err := jobs.Stop.Run(ctx, w.eng, jobs.StopIn{Container: "brief"})
+			return err
+		}, func(err error) bool { return err == nil }},
+		{"rm", func(w *world) error {
+			_, err := jobs.Rm.Run(ctx, w.eng, jobs.RmIn{Container: "brief", Force: true})
+			return err
+		}, errdefs.IsConflict},
+	} {
+		t.Run(row.what, func(t *testing.T) {
+			w := newWorld(t)
+			id := w.mustCreate(t, "brief")
+			over := make(chan error, 1)
+			w.runtime.before = func() {
+				go func() { over <- row.end(w) }()
+				for killed := false; !killed; time.Sleep(time.Millisecond) {
+					w.runtime.mu.Lock()
+					killed = w.runtime.procs[id].status == "exited"
+					w.runtime.mu.Unlock()
+				}
+			}
+			_, err := jobs.Start.Run(ctx, w.eng, jobs.StartIn{Container: "brief"})
+			assert.Assert(t, row.want(err), "%v", err)
+			assert.NilError(t, <-over)
+			if row.what == "stop" {
+				assert.Equal(t, w.snapshot(t, "brief").State.ExitCode, 143)
+			}
+		})
+	}
+}
+
 func TestStopSendsTheContainersOwnSignal(t *testing.T) {
 	w := newWorld(t)
 	w.mustCreate(t, "own", func(in *jobs.CreateIn) { in.Config.StopSignal = "SIGINT" })

@@ -409,7 +409,16 @@ func (r *run) announce(context.Context) error {
 func (r *run) release(ctx context.Context) error {
 	phase.Mark("daemon", "clients attached")
 	if err := r.c.runtime.Start(ctx, r.s.ID); err != nil {
-		return runtimeError(err)
+		now := r.ct.Snapshot()
+		killed := errors.Is(err, ErrNotRunning)
+		switch {
+		case killed && now.State.Removing:
+			return errMarked()
+		case killed && now.ManualStop:
+			// A user stopped it before it became the program. It has been started, and its end will be told.
+		default:
+			return runtimeError(err)
+		}
 	}
 	phase.Mark("daemon", "release answered")
 	if err := <-r.saved; err != nil {

@@ -305,6 +305,7 @@ type standIn struct {
 	calls  []string
 	limits *specs.LinuxResources // of the last Update
 	ooms   chan runtime.OOM
+	before func() // what happens before Start releases anything; may be nil
 }
 
 type standInProc struct {
@@ -350,6 +351,9 @@ func (s *standIn) Create(_ context.Context, r RunSpec) (Process, error) {
 }
 
 func (s *standIn) Start(_ context.Context, id string) error {
+	if s.before != nil {
+		s.before()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.call("Start", id); err != nil {
@@ -358,6 +362,9 @@ func (s *standIn) Start(_ context.Context, id string) error {
 	p := s.procs[id]
 	if p == nil {
 		return ErrAbsent
+	}
+	if p.status == "exited" {
+		return ErrNotRunning
 	}
 	p.status = "running"
 	if p.spec.BundleDir != "" && p.spec.Log.Driver == "exit-at-once" {

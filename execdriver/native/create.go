@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -19,6 +20,7 @@ import (
 	"github.com/jobengine/engine/internal/cgroupnames"
 	"github.com/jobengine/engine/internal/failpoint"
 	"github.com/jobengine/engine/internal/phase"
+	"github.com/jobengine/engine/internal/pidfd"
 	"github.com/jobengine/engine/internal/rlimit"
 )
 
@@ -111,6 +113,9 @@ func (d *Driver) Start(_ context.Context, id string) error {
 		}
 	}
 	if err := c.Exec(); err != nil {
+		if endsNow(r.Process) {
+			return execdriver.ErrNotRunning // somebody killed it while it waited
+		}
 		return classify(err)
 	}
 	return failpoint.Hit(failpoint.ExecStart)
@@ -234,3 +239,17 @@ func openPidFD(pid int) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(fd), "pidfd"), nil
 }
+
+// endsNow tells whether a process has ended, or ends: it closes its files, which libcontainer sees, a
+// moment before.
+func endsNow(p pidfd.Process) bool {
+	for deadline := time.Now().Add(endPatience); p.Alive(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+	return true
+}
+
+// endPatience bounds how long a process can take from there to its end.
+const endPatience = time.Second
