@@ -11,7 +11,7 @@
 set -eu
 
 build="libseccomp-dev busybox-static"
-tests="$build docker.io docker-compose runc skopeo xfsprogs btrfs-progs iproute2 nftables iptables procps util-linux curl docker-registry apache2-utils"
+tests="$build docker.io docker-compose runc skopeo xfsprogs btrfs-progs iproute2 nftables iptables procps util-linux curl docker-registry apache2-utils openssl"
 debian="debootstrap"
 v2="$build qemu-system-x86 mmdebstrap e2fsprogs cpio zstd"
 
