@@ -126,9 +126,20 @@ func (n *Networks) wantedPorts(r AskedPorts, gateway *Endpoint) ([]ports.Want, e
 		wanted[i].Routed = n.routes(gateway, w.HostIP.Is6())
 	}
 	slices.SortStableFunc(wanted, func(a, b ports.Want) int {
-		return cmp.Or(cmp.Compare(a.Proto, b.Proto), cmp.Compare(a.ContainerPort, b.ContainerPort), cmp.Compare(a.First, b.First), a.HostIP.Compare(b.HostIP))
+		return cmp.Or(cmp.Compare(a.Proto, b.Proto), cmp.Compare(a.ContainerPort, b.ContainerPort), cmp.Compare(a.First, b.First), unspecifiedFirst(a.HostIP, b.HostIP), a.HostIP.Compare(b.HostIP))
 	})
 	return wanted, nil
+}
+
+// unspecifiedFirst keeps the two together that are to get the same number.
+func unspecifiedFirst(a, b netip.Addr) int {
+	switch {
+	case a.IsUnspecified() == b.IsUnspecified():
+		return 0
+	case a.IsUnspecified():
+		return -1
+	}
+	return 1
 }
 
 // routes tells whether the ports of an endpoint are opened at its own address.

@@ -371,6 +371,13 @@ func (nw *network) elements() []firewall.Element {
 		case mode == modeRouted:
 			list = append(list, firewall.OpenToPings(s.Pool))
 			continue
+		case len(nw.trusted) > 0 && mode == modeNAT:
+			for _, name := range nw.trusted {
+				list = append(list, firewall.Trusted(name, s.Pool))
+			}
+			if nw.masq {
+				list = append(list, firewall.Guarded(s.Pool))
+			}
 		case mode == modeUnprotected:
 			list = append(list, firewall.OpenToAll(s.Pool))
 		case nw.masq: // else what comes back to its own addresses would be dropped

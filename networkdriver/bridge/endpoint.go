@@ -181,7 +181,7 @@ func (d *Driver) Restore(_ context.Context, networks []networkdriver.Restored) e
 		for _, e := range r.Endpoints {
 			ep := &endpoint{Endpoint: e.Endpoint, link: linkName(e.Endpoint.ID), ports: e.Ports, links: e.Links}
 			nw.endpoints[ep.ID] = ep
-			if list := d.portElements(ep.Endpoint, ep.ports); len(list) > 0 {
+			if list := d.portElements(nw, ep.Endpoint, ep.ports); len(list) > 0 {
 				owners[ep.ID] = list
 			}
 		}

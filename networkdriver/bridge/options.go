@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"net/netip"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -19,6 +20,7 @@ const (
 	optDefault  = "com.docker.network.bridge.default_bridge"
 	optInhibit  = "com.docker.network.bridge.inhibit_ipv4"
 	optMTU      = "com.docker.network.driver.mtu"
+	optTrusted  = "com.docker.network.bridge.trusted_host_interfaces"
 	optPrefix   = "com.docker.network.container_iface_prefix"
 	ownPrefix   = "com.docker.network.bridge."
 	maxNameSize = 15 // IFNAMSIZ without its zero
@@ -35,6 +37,7 @@ type settings struct {
 	bindingIP4 netip.Addr
 	mode4      gatewayMode
 	mode6      gatewayMode
+	trusted    []string // interfaces of the host by which published ports are reached at the endpoints' own addresses
 }
 
 // A gatewayMode says how others reach a network by one family of addresses.
@@ -109,8 +112,15 @@ func parse(n networkdriver.Network) (settings, error) {
 		case ownPrefix + "gateway_mode_ipv6":
 			mode(&s.mode6)
 		case optPrefix:
-		case ownPrefix + "trusted_host_interfaces":
-			err = errs.Invalid("option %q=%q is not supported by this version of engine yet", k, v)
+		case optTrusted:
+			for _, name := range strings.FieldsFunc(v, func(r rune) bool { return r == ':' }) {
+				if len(name) > maxNameSize {
+					err = errs.Invalid("failed to parse %s value: %s (%q is no name of an interface)", k, v, name)
+				}
+				if !slices.Contains(s.trusted, name) {
+					s.trusted = append(s.trusted, name)
+				}
+			}
 		default:
 			if strings.HasPrefix(k, ownPrefix) {
 				err = errs.Invalid("unknown option %q of a bridge network", k)

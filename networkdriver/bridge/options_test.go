@@ -26,7 +26,12 @@ func TestOptionsOfANetwork(t *testing.T) {
 		assert.Error(t, err, c[2])
 		assert.Check(t, errdefs.IsInvalidArgument(err))
 	}
-	s, err := with("nonsense", "1")
+	_, err := with(optTrusted, "lan0:averyveryverylongname")
+	assert.Error(t, err, `failed to parse com.docker.network.bridge.trusted_host_interfaces value: lan0:averyveryverylongname ("averyveryverylongname" is no name of an interface)`)
+	s, err := with(optTrusted, ":lan0::eth1:lan0")
+	assert.NilError(t, err)
+	assert.DeepEqual(t, s.trusted, []string{"lan0", "eth1"})
+	s, err = with("nonsense", "1")
 	assert.NilError(t, err, "what is nobody's is kept and means nothing, as in docker")
 	assert.Equal(t, s.name, "br-0123456789ab")
 	s, err = with(optMTU, "1400")

@@ -1,8 +1,10 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
+	"slices"
 
 	"github.com/jobengine/engine/networkdriver"
 	"github.com/jobengine/engine/networkdriver/bridge/firewall"
@@ -10,11 +12,11 @@ import (
 
 // Publish puts the ports of an endpoint into the firewall's maps.
 func (d *Driver) Publish(_ context.Context, networkID, endpointID string, ports []networkdriver.Port) error {
-	_, ep, err := d.find(networkID, endpointID)
+	nw, ep, err := d.find(networkID, endpointID)
 	if err != nil {
 		return err
 	}
-	if err := d.table.Set(endpointID, d.portElements(ep.Endpoint, ports)); err != nil {
+	if err := d.table.Set(endpointID, d.portElements(nw, ep.Endpoint, ports)); err != nil {
 		return err
 	}
 	d.published(ep.Endpoint, ports)
@@ -41,22 +43,16 @@ func (d *Driver) Routes(networkID string, v6 bool) bool {
 	return err == nil && nw.mode(v6) == modeRouted
 }
 
-func (d *Driver) portElements(e networkdriver.Endpoint, ports []networkdriver.Port) []firewall.Element {
+func (d *Driver) portElements(nw *network, e networkdriver.Endpoint, ports []networkdriver.Port) []firewall.Element {
 	d.mu.Lock()
 	relay := d.relay
 	d.mu.Unlock()
-	var list []firewall.Element
+	list := nw.direct(e, ports)
 	for _, p := range ports {
-		own, v6 := e.Address.Addr(), p.HostIP.Is6()
-		if v6 {
-			own = e.AddressIPv6.Addr()
-		}
+		own, v6 := ownAddress(e, p), p.HostIP.Is6()
 		relayed := netip.Addr{}
 		switch {
 		case p.HostPort == 0:
-			if own.IsValid() {
-				list = append(list, firewall.Open(p.Proto, own, p.ContainerPort, p.Count))
-			}
 			continue
 		case !own.IsValid():
 			relayed = p.HostIP
@@ -70,6 +66,62 @@ func (d *Driver) portElements(e networkdriver.Endpoint, ports []networkdriver.Po
 		if own.IsValid() && !(v6 && p.HostIP.IsLoopback()) {
 			list = append(list, firewall.Published(p.Proto, p.HostIP, p.HostPort, own, p.ContainerPort, p.Count)...)
 		}
+	}
+	return list
+}
+
+// ownAddress is an endpoint's of the family of a published port; it may be invalid.
+func ownAddress(e networkdriver.Endpoint, p networkdriver.Port) netip.Addr {
+	if p.HostIP.Is6() {
+		return e.AddressIPv6.Addr()
+	}
+	return e.Address.Addr()
+}
+
+// direct opens ports where they are: to all if they are published so, and to interfaces of the host that are trusted.
+func (nw *network) direct(e networkdriver.Endpoint, ports []networkdriver.Port) []firewall.Element {
+	type at struct {
+		addr   netip.Addr
+		proto  string
+		routed bool
+	}
+	wanted := map[at][]networkdriver.Port{}
+	for _, p := range ports {
+		if own := ownAddress(e, p); own.IsValid() && (p.HostPort == 0 || len(nw.trusted) > 0) {
+			key := at{own, p.Proto, p.HostPort == 0}
+			wanted[key] = append(wanted[key], p)
+		}
+	}
+	var list []firewall.Element
+	for key, ports := range wanted {
+		for _, r := range runs(ports) {
+			if key.routed {
+				list = append(list, firewall.Open(key.proto, key.addr, r.first, r.count()))
+				continue
+			}
+			for _, name := range nw.trusted {
+				list = append(list, firewall.OpenFrom(name, key.proto, key.addr, r.first, r.count()))
+			}
+		}
+	}
+	return list
+}
+
+type portRun struct{ first, last uint16 }
+
+func (r portRun) count() uint16 { return r.last - r.first + 1 }
+
+// runs gives the ports of containers that are published, each once: intervals of a set must not overlap.
+func runs(ports []networkdriver.Port) (list []portRun) {
+	sorted := slices.Clone(ports)
+	slices.SortFunc(sorted, func(a, b networkdriver.Port) int { return cmp.Compare(a.ContainerPort, b.ContainerPort) })
+	for _, p := range sorted {
+		r := portRun{p.ContainerPort, p.ContainerPort + p.Count - 1}
+		if n := len(list); n > 0 && int(r.first) <= int(list[n-1].last)+1 {
+			list[n-1].last = max(list[n-1].last, r.last)
+			continue
+		}
+		list = append(list, r)
 	}
 	return list
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -98,7 +99,7 @@ func (t *Table) Reserve(owner string, wanted []Want) ([]Given, error) {
 		}
 		// Bindings of the same port of the container to several addresses want the same number.
 		n := 1
-		for i+n < len(wanted) && !wanted[i+n].Routed && wanted[i+n].same(wanted[i]) && wanted[i+n].HostIP != wanted[i].HostIP {
+		for i+n < len(wanted) && !wanted[i+n].Routed && wanted[i+n].same(wanted[i]) && !wanted[i+n].clashes(wanted[i:i+n]) {
 			n++
 		}
 		port, err := t.choose(wanted[i:i+n], busy)
@@ -118,6 +119,11 @@ func (t *Table) Reserve(owner string, wanted []Want) ([]Given, error) {
 
 func (w Want) same(o Want) bool {
 	return w.Proto == o.Proto && w.First == o.First && w.Last == o.Last && w.ContainerPort == o.ContainerPort
+}
+
+// clashes tells whether a port can not have the number of others.
+func (w Want) clashes(others []Want) bool {
+	return slices.ContainsFunc(others, func(o Want) bool { return clash(o.HostIP, w.HostIP) })
 }
 
 // choose finds a port that is free at all addresses of a group.

@@ -44,6 +44,15 @@ func TestAPortIsGivenOnceForAnAddress(t *testing.T) {
 	assert.NilError(t, err, "another address of the host")
 }
 
+func TestOneContainerMayHaveAPortOfAllAddressesAndAnotherOfOne(t *testing.T) {
+	table := quiet()
+	got, err := table.Reserve("a", append(one(any4, 0, 0), one(local, 0, 0)...))
+	assert.NilError(t, err)
+	assert.Check(t, got[0].HostPort != got[1].HostPort, "127.0.0.1 is one of all addresses")
+	_, err = table.Reserve("b", append(one(any4, 8080, 8080), one(local, 8080, 8080)...))
+	assert.Error(t, err, "Bind for 127.0.0.1:8080 failed: port is already allocated")
+}
+
 func TestAllOrNothingIsTaken(t *testing.T) {
 	table := quiet()
 	_, err := table.Reserve("a", one(any4, 81, 81))

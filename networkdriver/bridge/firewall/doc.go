@@ -13,6 +13,8 @@
 //	set internal           those of networks without a way out
 //	set shut4, shut6       interfaces between which the host did not forward before we switched it on
 //	set guarded4, guarded6 subnets that are not reached by routing to them directly
+//	set trusted4, trusted6 interface . subnet: what comes by it is not dropped so early
+//	set direct4, direct6   interface . address . protocol . port of what is reached by routing to it from there
 //	set masq4, masq6       subnets whose way out is masqueraded
 //	set hairpin4, hairpin6 bridge . subnet: the way back to the same bridge is masqueraded
 //	map ports4, ports6     host address . protocol . port → address . port

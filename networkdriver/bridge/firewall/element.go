@@ -117,6 +117,19 @@ func Open(proto_ string, a netip.Addr, first, count uint16) Element {
 	return Element{set: "open" + v(a), key: addr(a) + proto(proto_) + port(first), end: addr(a) + proto(proto_) + port(first+count-1)}
 }
 
+// Trusted lets what an interface of the host routes to a subnet come as far as OpenFrom decides.
+func Trusted(name string, p netip.Prefix) Element {
+	e := subnet("trusted", p)
+	e.key, e.end = ifname(name)+e.key, ifname(name)+e.end
+	return e
+}
+
+// OpenFrom is Open for what comes by one interface of the host.
+func OpenFrom(name, proto_ string, a netip.Addr, first, count uint16) Element {
+	e := Open(proto_, a, first, count)
+	return Element{set: "direct" + v(a), key: ifname(name) + e.key, end: ifname(name) + e.end}
+}
+
 // OpenToAll lets in everything that is routed to a subnet.
 func OpenToAll(p netip.Prefix) Element {
 	return Element{

@@ -54,6 +54,10 @@ func (t *Table) sets() []*nftables.Set {
 			KeyType: inetPort(f.addr), DataType: f.addr})
 		add(nftables.Set{Name: "relayed" + f.v, IsMap: true, Interval: true, Concatenation: true,
 			KeyType: inetPort(f.addr), DataType: nftables.TypeInetService})
+		add(nftables.Set{Name: "trusted" + f.v, Interval: true, Concatenation: true,
+			KeyType: nftables.MustConcatSetType(nftables.TypeIFName, f.addr)})
+		add(nftables.Set{Name: "direct" + f.v, Interval: true, Concatenation: true,
+			KeyType: nftables.MustConcatSetType(nftables.TypeIFName, f.addr, nftables.TypeInetProto, nftables.TypeInetService)})
 		add(nftables.Set{Name: "open" + f.v, Interval: true, Concatenation: true, KeyType: inetPort(f.addr)})
 	}
 	add(nftables.Set{Name: "relays", Concatenation: true,
@@ -168,7 +172,7 @@ func chains() []chain {
 	raw := chain{name: "raw", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookPrerouting, prio: -300}
 	ports := chain{name: "ports"}
 	post := chain{name: "postrouting", kind: nftables.ChainTypeNAT, hook: nftables.ChainHookPostrouting, prio: 100}
-	open, shut := [][]expr.Any{}, [][]expr.Any{}
+	open, direct, shut := [][]expr.Any{}, [][]expr.Any{}, [][]expr.Any{}
 	raw.rules = append(raw.rules, rule([]expr.Any{
 		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg16},
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg16, Data: []byte(ifname("lo"))},
@@ -176,13 +180,19 @@ func chains() []chain {
 		toPort(reg32 + 1),
 		&expr.Lookup{SourceRegister: reg32, SetName: "relays"},
 	}, local, drop), rule(from("bridges"), jump(expr.VerdictGoto, "inside")))
-	inside := chain{name: "inside"} // each packet between containers comes here: the shorter the better
+	outsiders := chain{name: "outsiders"} // who route to a container without a published port
+	inside := chain{name: "inside"}       // each packet between containers comes here: the shorter the better
 	for _, f := range families {
 		if f.v == "4" {
 			// route_localnet is on for our bridges: nothing from them may use it.
 			inside.rules = append(inside.rules, rule(f.isLoopback(f.daddr), drop))
 		}
-		raw.rules = append(raw.rules, rule(f.in(f.daddr, "guarded"), drop))
+		raw.rules = append(raw.rules, rule(f.in(f.daddr, "guarded"), jump(expr.VerdictGoto, "outsiders")))
+		outsiders.rules = append(outsiders.rules, rule(f.is(), []expr.Any{
+			&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg32},
+			f.load(f.daddr, reg32+4),
+			&expr.Lookup{SourceRegister: reg32, SetName: "trusted" + f.v},
+		}, accept))
 
 		shut = append(shut, rule(f.is(), from("shut"+f.v), to("shut"+f.v), drop))
 
@@ -194,6 +204,13 @@ func chains() []chain {
 		}
 		open = append(open, rule(to("bridges"), f.is(), key, []expr.Any{
 			&expr.Lookup{SourceRegister: reg32, SetName: "open" + f.v},
+		}, jump(expr.VerdictGoto, "pass")))
+		direct = append(direct, rule(to("bridges"), f.is(), []expr.Any{
+			&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg32},
+			f.load(f.daddr, reg32+4),
+			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg32 + 4 + words},
+			toPort(reg32 + 4 + words + 1),
+			&expr.Lookup{SourceRegister: reg32, SetName: "direct" + f.v},
 		}, jump(expr.VerdictGoto, "pass")))
 		nat := func(set string, withPort bool) []expr.Any {
 			n := &expr.NAT{Type: expr.NATTypeDestNAT, Family: uint32(f.nfproto), RegAddrMin: reg16}
@@ -219,8 +236,10 @@ func chains() []chain {
 			rule(f.in(f.saddr, "masq"), notTo("bridges"), masquerade),
 		)
 	}
+	outsiders.rules = append(outsiders.rules, drop)
 	return []chain{
 		inside,
+		outsiders,
 		raw,
 		ports,
 		{name: "prerouting", kind: nftables.ChainTypeNAT, hook: nftables.ChainHookPrerouting, prio: -100,
@@ -255,7 +274,7 @@ func chains() []chain {
 				rule(ct(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), jump(expr.VerdictGoto, "pass")),
 				rule(to("bridges"), ct(expr.CtKeySTATUS, statusDNAT), jump(expr.VerdictGoto, "pass")),
 				rule(ways("apart"), jump(expr.VerdictGoto, "links")),
-			}, open, [][]expr.Any{
+			}, open, direct, [][]expr.Any{
 				rule(to("bridges"), drop),
 				rule(jump(expr.VerdictGoto, "pass")),
 			})},

@@ -60,7 +60,7 @@ func TestTheTableSaysWhatTheElementsSay(t *testing.T) {
 		"::/0 . tcp . 8080 : fd00:1::2 . 80",
 		"iifname @bridges goto inside",
 		"ip daddr 127.0.0.0/8 drop",
-		"ip daddr @guarded4 drop",
+		"ip daddr @guarded4 goto outsiders",
 		`iifname != "lo" meta l4proto . th dport @relays fib daddr type local drop`,
 		"ip6 daddr . meta l4proto . th dport map @relayed6",
 		"::1 . tcp . 20000-29999 : 1023",
