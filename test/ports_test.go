@@ -5,8 +5,10 @@ package test
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -127,7 +129,7 @@ func TestUDPFlowsFollowThePortToItsNextContainer(t *testing.T) {
 }
 
 func TestConnectionsOutliveTheDaemon(t *testing.T) {
-	e := startRouted(t)
+	e := startRouted(t, "--ipv6")
 	lan := e.neighbourPlace()
 	e.sleeper("web", "-p", "8080:80")
 	in := e.inside("web")
@@ -151,7 +153,7 @@ func TestConnectionsOutliveTheDaemon(t *testing.T) {
 	for name, at := range map[string]struct {
 		place
 		address string
-	}{"outside": {lan, "10.213.0.1:8080"}, "loopback": {e.host(), "127.0.0.1:8080"}} {
+	}{"outside": {lan, "10.213.0.1:8080"}, "outside, IPv6": {lan, "[fd13::1]:8080"}, "the host's address": {e.host(), "10.213.0.1:8080"}, "loopback": {e.host(), "127.0.0.1:8080"}} {
 		assert.NilError(t, at.do(func() error {
 			c, err := net.DialTimeout("tcp", at.address, 20*time.Second)
 			talk[name] = c
@@ -170,13 +172,33 @@ func TestConnectionsOutliveTheDaemon(t *testing.T) {
 		}
 	}
 	holds("hello")
+	// What comes from ::1 goes through the daemon: it ends with it, at once, and works again with the next one.
+	relayed := func() (c net.Conn) {
+		t.Helper()
+		eventually(t, "a connection by ::1", func() bool {
+			var err error
+			assert.NilError(t, e.host().do(func() error { c, err = net.Dial("tcp", "[::1]:8080"); return nil }))
+			return err == nil
+		})
+		t.Cleanup(func() { c.Close() })
+		fmt.Fprintln(c, "hello")
+		c.SetReadDeadline(time.Now().Add(30 * time.Second))
+		answer, err := bufio.NewReader(c).ReadString('\n')
+		assert.NilError(t, err)
+		assert.Equal(t, answer, "you said hello\n")
+		return c
+	}
 	ns := newHolder(t, e.host())
 	for _, end := range []func(){e.Kill, func() { assert.NilError(t, e.Stop()) }} {
+		c := relayed()
 		end()
 		holds("without a daemon")
+		_, err := c.Read(make([]byte, 1))
+		assert.Check(t, err != nil && !errors.Is(err, os.ErrDeadlineExceeded), "it hangs: %v", err)
 		e.Rewrap("nsenter", "--net="+ns)
 		assert.NilError(t, e.Start())
 		holds("with another one")
+		relayed()
 	}
 }
 
