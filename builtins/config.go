@@ -7,6 +7,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/jobengine/engine/containers"
+	"github.com/jobengine/engine/images"
 	"github.com/jobengine/engine/networks/ipam"
 )
 
@@ -37,6 +38,7 @@ type Config struct {
 	Network    NetworkConfig
 	Registries Registries
 	Limits     Limits
+	GC         *GC // nil is DefaultGC
 
 	Labels        []string
 	LiveRestore   bool // containers run on when the daemon stops
@@ -68,3 +70,9 @@ type DNS = containers.DNS
 
 // AddressPool is a range of addresses that is divided into subnets of networks.
 type AddressPool = ipam.Pool
+
+// GC is what is removed of images by itself.
+type GC = images.GC
+
+// DefaultGC holds unless the configuration says something else.
+func DefaultGC() GC { return images.DefaultGC() }

@@ -94,6 +94,7 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 	img, err := images.New(images.Config{
 		Root: cfg.DataRoot, Graph: graph, GraphDriver: graphName, Events: bus, Containers: users, Log: cfg.Log,
 		Registry: regs, Downloads: cfg.Registries.Downloads, Uploads: cfg.Registries.Uploads, DownloadAttempts: cfg.Registries.Attempts,
+		GC: cfg.GC,
 	})
 	if err != nil {
 		return fmt.Errorf("images: %w", err)
@@ -123,6 +124,7 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 	if err := ctrs.Restore(ctx); err != nil {
 		return fmt.Errorf("containers: %w", err)
 	}
+	img.StartGC()
 
 	jobs.SupervisorUpgrade.Register(eng, upgradeSupervisor(sup))
 	bus.Install(eng)

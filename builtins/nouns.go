@@ -51,7 +51,7 @@ type containerEvents struct {
 func (e containerEvents) Log(typ api.Type, action api.Action, id string, attributes map[string]string) {
 	e.Events.Log(typ, action, id, attributes)
 	if typ == api.ContainerEventType && action == api.ActionDestroy {
-		e.images.ContainerRemoved()
+		e.images.ContainerRemoved(attributes["image"])
 	}
 }
 

@@ -82,12 +82,17 @@ func TestBadConfigurationIsRefusedAndNamed(t *testing.T) {
 		`{"runtimes": {"x": {"runtimeType": "io.containerd.runsc.v1"}}}`: "runtimes: x: runtimeType and options are for containerd's shims",
 		`{"runtimes": {"x": {"path": "/x", "colour": "red"}}}`:           `unknown field "colour"`,
 		`{"runtimes": {"x": {"path": "/x"}, "x": {"path": "/y"}}}`:       `key "x" is given twice`,
-		`{"runtimes": [1]}`:         "[1] is not an object",
-		`{"add-runtime": ["x=/y"]}`: "don't match any configuration option: add-runtime",
-		`{"log-format": "xml"}`:     "log-format",
-		`[]`:                        "not a JSON object",
-		`{"a"`:                      "EOF",
-		`{} {}`:                     "after the JSON object",
+		`{"runtimes": [1]}`:            "[1] is not an object",
+		`{"add-runtime": ["x=/y"]}`:    "don't match any configuration option: add-runtime",
+		`{"log-format": "xml"}`:        "log-format",
+		`{"gc": true}`:                 "gc: it is an object such as",
+		`{"gc": {"size": 1}}`:          `gc: unknown key "size"`,
+		`{"gc": {"max-size": "many"}}`: "gc: max-size: invalid size",
+		`{"gc": {"keep-for": "-1h"}}`:  "gc: keep-for: it is negative",
+		`{"gc": {"unused": ["x"]}}`:    "gc: unused: it is a text, a number or a truth value",
+		`[]`:                           "not a JSON object",
+		`{"a"`:                         "EOF",
+		`{} {}`:                        "after the JSON object",
 	} {
 		_, _, err := parse([]string{"-d", "-D", "--config-file", configFile(t, text)})
 		assert.ErrorContains(t, err, want, text)
@@ -175,4 +180,19 @@ func TestRuntimesOfFlagsAndFileAddUp(t *testing.T) {
 		}
 		assert.ErrorContains(t, err, want)
 	}
+}
+
+func TestGarbageLimitsAreRead(t *testing.T) {
+	cfg, _, err := parse([]string{"-d", "--config-file", configFile(t, `{"gc": {"max-size": "20GB", "unused": true, "keep-for": "90m", "keep-downloads": "48h"}}`)})
+	assert.NilError(t, err)
+	want := builtins.GC{MaxBytes: 20_000_000_000, Unused: true, KeepFor: 90 * time.Minute, KeepDownloads: 48 * time.Hour}
+	assert.Equal(t, cfg.GC.GC, want)
+	again, _, err := parse([]string{"-d", "--config-file", configFile(t, "{}"), "--gc", cfg.GC.String()})
+	assert.NilError(t, err)
+	assert.Equal(t, again.GC.GC, want)
+	cfg, _, err = parse([]string{"-d", "--config-file", configFile(t, `{"gc": {"max-size": 1000}}`)})
+	assert.NilError(t, err)
+	want = builtins.DefaultGC()
+	want.MaxBytes = 1000
+	assert.Equal(t, cfg.GC.GC, want)
 }

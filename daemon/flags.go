@@ -61,6 +61,7 @@ type Config struct {
 	Limits     limits
 	Network    networking
 	Registries registries
+	GC         garbage
 
 	ShutdownTimeoutSeconds    int
 	DefaultStopTimeoutSeconds int
@@ -129,6 +130,8 @@ func flagSet(cfg *Config) *pflag.FlagSet {
 	cfg.Limits.flags(f)
 	cfg.Network.flags(f)
 	cfg.Registries.flags(f)
+	cfg.GC.GC = builtins.DefaultGC()
+	f.Var(&cfg.GC, "gc", "What of images is removed by itself: max-size=BYTES,unused=BOOL,keep-for=TIME,keep-downloads=TIME")
 	f.IntVar(&cfg.ShutdownTimeoutSeconds, "shutdown-timeout", 15, "Seconds that running requests may take at shutdown")
 	f.IntVar(&cfg.DefaultStopTimeoutSeconds, "default-stop-timeout", 10, "Seconds that containers may take to stop")
 

@@ -221,7 +221,7 @@ func (cfg *Config) parts(log *logrus.Logger) builtins.Config {
 		UsernsRemap:  cfg.UsernsRemap,
 		CgroupParent: cfg.CgroupParent, DefaultShmSizeBytes: int64(cfg.DefaultShmSize),
 		DefaultStopTimeout: time.Duration(cfg.DefaultStopTimeoutSeconds) * time.Second,
-		Isolation:          cfg.Isolation.Isolation, Limits: cfg.Limits.Limits, Network: cfg.Network.NetworkConfig, Registries: cfg.Registries.Registries,
+		Isolation:          cfg.Isolation.Isolation, Limits: cfg.Limits.Limits, Network: cfg.Network.NetworkConfig, Registries: cfg.Registries.Registries, GC: &cfg.GC.GC,
 		Labels: cfg.Labels, LiveRestore: cfg.LiveRestore, MinAPIVersion: cfg.MinAPIVersion,
 		Debug: cfg.Debug, Log: log,
 	}

@@ -36,6 +36,7 @@ type CommitSpec struct {
 // its changes, and gives its id and name. Both are durable then. A container that
 // has changed nothing makes an image without a further layer.
 func (i *Images) Commit(ctx context.Context, c CommitSpec, changes io.Reader) (id, name string, err error) {
+	defer i.collectSoon()
 	config, err := commitConfig(c)
 	if err != nil {
 		return "", "", err

@@ -27,6 +27,7 @@ import (
 //     container uses needs force, one that a running container uses stays.
 //   - unnamed parents that nothing else needs go along, unless NoPrune.
 func (i *Images) delete(ctx context.Context, _ *engine.Job, in jobs.ImageDeleteIn) (jobs.ImageDeleteOut, error) {
+	defer i.collectSoon()
 	d := deletion{Images: i, items: []image.DeleteResponse{}}
 	err := store.ErrChanged
 	for errors.Is(err, store.ErrChanged) && ctx.Err() == nil {

@@ -45,6 +45,8 @@ type Config struct {
 	// DownloadAttempts how often in vain; 0 is 3, 5 and 5.
 	Downloads, Uploads, DownloadAttempts int
 	RetryWait                            time.Duration // before the second attempt; 0 is two seconds
+
+	GC *GC // nil is DefaultGC
 }
 
 // Images knows all images and what can be done with them.
@@ -57,6 +59,7 @@ type Images struct {
 	eng        *engine.Engine // has the job image_verify
 	background sync.WaitGroup
 	pruning    sync.Mutex // one prune at a time
+	gc         collector
 }
 
 // New opens the images of a data root. What a killed daemon left half-made is
@@ -95,7 +98,12 @@ func New(cfg Config) (*Images, error) {
 	if cfg.Uploads <= 0 {
 		cfg.Uploads = 5
 	}
+	if cfg.GC == nil {
+		limits := DefaultGC()
+		cfg.GC = &limits
+	}
 	i := &Images{Config: cfg, store: s, uploading: make(chan struct{}, cfg.Uploads)}
+	i.gc.limits = *cfg.GC
 	if i.Registry == nil {
 		if i.Registry, err = registry.New(registry.Config{}); err != nil {
 			return nil, err
@@ -117,6 +125,7 @@ func New(cfg Config) (*Images, error) {
 
 // Close waits for what goes on in the background. All that matters is on disk anyway.
 func (i *Images) Close() error {
+	i.stopGC()
 	i.background.Wait()
 	return nil
 }

@@ -123,7 +123,7 @@ func TestForcedRemovalKeepsTheLayersOfAStoppedContainer(t *testing.T) {
 			}
 			// The container goes, and with it the layers.
 			assert.NilError(t, b.Graph.Remove(ctx, "container"))
-			b.ContainerRemoved()
+			b.ContainerRemoved("")
 			assert.NilError(t, b.Close())
 			assert.Equal(t, len(b.graphIDs()), 0, "%v", b.graphIDs())
 		})

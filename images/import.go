@@ -33,6 +33,7 @@ type importedConfig struct {
 
 // importTar makes an image of one layer from a tar.
 func (i *Images) importTar(ctx context.Context, job *engine.StreamJob[jobs.ImportOpen], in jobs.ImportIn) (jobs.ImportOut, error) {
+	defer i.collectSoon()
 	config, err := newConfig(in, i.Clock.Now().UTC())
 	if err != nil {
 		return jobs.ImportOut{}, err

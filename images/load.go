@@ -21,6 +21,7 @@ import (
 // load reads images from an archive. Each is listed when all of it is durable;
 // those before a faulty one stay.
 func (i *Images) load(ctx context.Context, job *engine.StreamJob[jobs.LoadOpen], in jobs.LoadIn) (jobs.LoadOut, error) {
+	defer i.collectSoon()
 	var wanted []ocispec.Platform
 	for _, text := range in.Platforms {
 		p, err := platforms.Parse(text)

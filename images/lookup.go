@@ -27,8 +27,13 @@ type Image struct {
 // Lookup finds an image by reference, id or unique prefix of an id. An image of
 // another platform than the one that is given ("os/arch[/variant]", "" for any)
 // is not found. A damaged image is data loss, and cannot be used.
-func (i *Images) Lookup(_ context.Context, ref, platform string) (Image, error) {
+func (i *Images) Lookup(ctx context.Context, ref, platform string) (Image, error) {
 	img, err := i.find(ref)
+	for err == nil && !i.claimed(ctx, img.ID) {
+		if err = ctx.Err(); err == nil {
+			img, err = i.find(ref)
+		}
+	}
 	if err != nil {
 		return Image{}, err
 	}
@@ -48,7 +53,11 @@ func (i *Images) Lookup(_ context.Context, ref, platform string) (Image, error) 
 // Parent gives the graph layer on which containers of an image are put: its
 // init layer, made if need be. The container is among the image's users by now.
 func (i *Images) Parent(ctx context.Context, imageID string) (layer string, err error) {
-	return i.store.InitLayer(ctx, digest.Digest(imageID))
+	layer, err = i.store.InitLayer(ctx, digest.Digest(imageID))
+	if err == nil {
+		i.store.Used(digest.Digest(imageID))
+	}
+	return layer, err
 }
 
 func usable(img *store.Image) error {

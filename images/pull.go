@@ -24,6 +24,7 @@ import (
 // pull fetches an image, or all of a repository. References become manifests
 // here, manifests become images in fetchimage.go.
 func (i *Images) pull(ctx context.Context, job *engine.StreamJob[jobs.PullOpen], in jobs.PullIn) (jobs.PullOut, error) {
+	defer i.collectSoon()
 	none := jobs.PullOut{}
 	ref, err := pulledReference(in)
 	if err != nil {

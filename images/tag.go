@@ -11,6 +11,7 @@ import (
 
 // tag gives an image a further name. An image that had it before loses it.
 func (i *Images) tag(_ context.Context, _ *engine.Job, in jobs.TagIn) (jobs.TagOut, error) {
+	defer i.collectSoon()
 	name, err := newName(in.Repository, in.Tag, "refusing to create a tag with a digest reference")
 	if err != nil {
 		return jobs.TagOut{}, err

@@ -101,13 +101,12 @@ func (s *Store) Purge(before time.Time) (freed int64, err error) {
 	return freed, err
 }
 
-// Forget removes what is kept of a blob that nobody downloads.
-func (s *Store) Forget(d digest.Digest) {
+// Forget removes what is kept of a blob, if nobody downloads it now, and tells
+// whether it did.
+func (s *Store) Forget(d digest.Digest) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.blobs[d] == nil {
-		_ = os.Remove(filepath.Join(s.Dir, d.Encoded()))
-	}
+	return s.blobs[d] == nil && os.Remove(filepath.Join(s.Dir, d.Encoded())) == nil
 }
 
 // Get begins to download a blob, or joins who does. Release it.

@@ -15,6 +15,8 @@ const (
 	ImageRecord = "images.publish.record" // can't fail
 	NameRecord  = "images.tag.record"     // can't fail
 
+	GarbageChosen = "images.gc.chosen" // an image that is to go
+
 	NetworkRecord  = "networks.create.record"
 	EndpointMade   = "networks.connect.endpoint"
 	EndpointLeaves = "networks.disconnect.endpoint" // written down, not done
