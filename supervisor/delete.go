@@ -37,8 +37,8 @@ func (s *supervisor) delete(q protocol.Target) (reply, error) {
 	}
 	c.op.Lock()
 	defer c.op.Unlock()
-	if c.output == nil { // its creation failed while we waited
-		return reply{}, os.RemoveAll(c.dir)
+	if s.isForgotten(c) { // its creation failed while we waited, or another delete was faster
+		return s.delete(q)
 	}
 	if !c.isEnded() {
 		// First the end, so that the exit is told as one by SIGKILL and the output is complete.
@@ -66,7 +66,7 @@ func (s *supervisor) delete(q protocol.Target) (reply, error) {
 	return reply{}, nil
 }
 
-// isForgotten says whether another delete was faster.
+// isForgotten says whether c is not in the table any more.
 func (s *supervisor) isForgotten(c *container) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
