@@ -126,6 +126,9 @@ func (sp *Spool) spool(tr *tar.Reader, name string, size int64, buf []byte) (err
 	if _, twice := sp.members[name]; twice && isDocument(name) {
 		return errs.Invalid("archive member %q is there twice", name)
 	}
+	if isDocument(name) && size > maxManifestBytes { // before it is written anywhere
+		return errs.TooLarge("archive member %q of %d bytes is larger than %d", name, size, maxManifestBytes)
+	}
 	if old, ok := sp.members[name]; ok && old.file != "" {
 		_ = sp.fs.Remove(old.file) // as in a tar, the later one counts
 	}
