@@ -123,7 +123,7 @@ func (u *unpacker) makeFolder(dir, base, name string, m meta) error {
 	}
 	hides := false
 	for try := 0; ; try++ {
-		err = retry(func() error { return unix.Mkdirat(parent, base, 0o700) })
+		err = retry(func() error { return unix.Mkdirat(parent, base, u.firstMode(m, 0o700)) })
 		if err == nil {
 			break
 		}
@@ -161,7 +161,9 @@ func (u *unpacker) makeFolder(dir, base, name string, m meta) error {
 // finishFolder gives an open folder its metadata. Its times and, without
 // privileges, its mode are set when it is left.
 func (u *unpacker) finishFolder(l *level, m meta) error {
-	if err := u.chown(l.fd, m); err != nil {
+	was := l.was
+	l.was = nil
+	if err := u.chown(l.fd, was, m); err != nil {
 		return err
 	}
 	mode := m.mode
@@ -170,21 +172,39 @@ func (u *unpacker) finishFolder(l *level, m meta) error {
 		l.mode = &m.mode
 		mode |= 0o700
 	}
-	if err := unix.Fchmod(l.fd, mode); err != nil {
+	if err := chmod(l.fd, was, mode); err != nil {
 		return &os.PathError{Op: "chmod", Path: l.path, Err: err}
 	}
 	l.times = &m.times
 	return setXattrs(l.fd, m.xattrs, true)
 }
 
-func (u *unpacker) chown(fd int, m meta) error {
-	if u.o.NoOwner {
+// firstMode is the mode that something is made with: what it ends with where nobody watches, so that there is
+// nothing left to change as a rule, else one that keeps others out until it has its owner.
+func (u *unpacker) firstMode(m meta, closed uint32) uint32 {
+	if u.keepTimes && u.privileged {
+		return m.mode & 0o777
+	}
+	return closed
+}
+
+// chown gives an open file its owner. was is what it is, nil if that is not known.
+func (u *unpacker) chown(fd int, was *unix.Stat_t, m meta) error {
+	if u.o.NoOwner || was != nil && was.Uid == uint32(m.uid) && was.Gid == uint32(m.gid) {
 		return nil
 	}
 	if err := unix.Fchown(fd, m.uid, m.gid); err != nil {
 		return fmt.Errorf("give to %d:%d: %w", m.uid, m.gid, err)
 	}
 	return nil
+}
+
+// chmod gives an open file its mode. What chown takes away, set-id bits, it never had before: was still holds.
+func chmod(fd int, was *unix.Stat_t, mode uint32) error {
+	if was != nil && was.Mode&0o7777 == mode && mode&0o7000 == 0 {
+		return nil
+	}
+	return unix.Fchmod(fd, mode)
 }
 
 // create calls f, which makes base in parent, and removes what is in its place.
@@ -215,7 +235,7 @@ func (u *unpacker) makeFile(dir, base string, hdr *tar.Header, m meta) error {
 	}
 	var fd int
 	err = u.create(parent, base, func() (err error) {
-		fd, err = unix.Openat(parent, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+		fd, err = unix.Openat(parent, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, u.firstMode(m, 0o600))
 		return err
 	})
 	if err != nil {
@@ -226,11 +246,20 @@ func (u *unpacker) makeFile(dir, base string, hdr *tar.Header, m meta) error {
 		return err
 	}
 	u.result.Bytes += hdr.Size
-	if err := u.chown(fd, m); err != nil {
+	var was *unix.Stat_t
+	if u.keepTimes {
+		// To ask is cheaper than to set what it is anyway. It need not be: there are umasks, and folders that
+		// pass a group or an ACL on.
+		was = new(unix.Stat_t)
+		if err := unix.Fstat(fd, was); err != nil {
+			return &os.PathError{Op: "stat", Path: base, Err: err}
+		}
+	}
+	if err := u.chown(fd, was, m); err != nil {
 		return err
 	}
 	// After chown, which takes set-id bits and capabilities away.
-	if err := unix.Fchmod(fd, m.mode); err != nil {
+	if err := chmod(fd, was, m.mode); err != nil {
 		return &os.PathError{Op: "chmod", Path: base, Err: err}
 	}
 	if err := setXattrs(fd, m.xattrs, false); err != nil {

@@ -45,6 +45,8 @@ type level struct {
 	// What is put right when the folder is left, as its content changes it.
 	times *[2]unix.Timespec
 	mode  *uint32
+	// What it was when it was opened, until it is given its metadata.
+	was *unix.Stat_t
 }
 
 func openTree(root string) (*tree, error) {
@@ -193,6 +195,7 @@ func (t *tree) enter(l *level, keepTimes bool) error {
 	if err := unix.Fstat(l.fd, &st); err != nil {
 		return &os.PathError{Op: "stat", Path: l.path, Err: err}
 	}
+	l.was = &st
 	if keepTimes {
 		l.times = &[2]unix.Timespec{st.Atim, st.Mtim}
 	}
