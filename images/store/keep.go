@@ -277,9 +277,11 @@ func (s *Store) apply(ctx context.Context, graphID string, tar io.Reader, w io.W
 	}()
 	digester := digest.SHA256.Digester()
 	limited := archive.LimitReader(plain, s.MaxLayerBytes)
-	ahead := archive.ReadAhead(io.TeeReader(limited, io.MultiWriter(index, digester.Hash(), w)))
-	defer ahead.Close() // before plain and index: it reads from the one and writes to the other
-	if a.size, err = s.Graph.ApplyDiff(ctx, graphID, ahead); err != nil {
+	// To decompress is half of the work; hashing and unpacking are the other.
+	ahead := archive.ReadAhead(limited)
+	defer ahead.Close() // before plain, which it reads from
+	tee := io.TeeReader(ahead, io.MultiWriter(index, digester.Hash(), w))
+	if a.size, err = s.Graph.ApplyDiff(ctx, graphID, tee); err != nil {
 		return a, err
 	}
 	a.diffID = digester.Digest()
