@@ -124,9 +124,6 @@ func (s *Store) unpack(ctx context.Context, sources []Source) (lease *Lease, err
 		if err := s.fillAll(ctx, steps); err != nil {
 			return lease, err
 		}
-		if err := s.syncAll(ctx, steps); err != nil {
-			return lease, err
-		}
 	}
 	for _, st := range steps {
 		if st.have && st.bare {
@@ -213,28 +210,39 @@ func (s *Store) createAll(ctx context.Context, steps []*step) error {
 	return nil
 }
 
-// fillAll fills the layers in any order, several at a time.
+// fillAll fills the layers in any order, several at a time, and makes them durable.
 func (s *Store) fillAll(ctx context.Context, steps []*step) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(s.Parallel)
+	fills, ctx := errgroup.WithContext(ctx)
+	fills.SetLimit(s.Parallel)
+	var syncs errgroup.Group
+	early := func(st *step) bool { return st.source.Done == nil }
 	for _, st := range steps {
-		if st.mine {
-			g.Go(func() error { return s.fill(ctx, st) })
+		if !st.mine {
+			continue
+		}
+		fills.Go(func() error {
+			if err := s.fill(ctx, st); err != nil {
+				return err
+			}
+			if early(st) { // the disk has something to do while the next ones are unpacked
+				syncs.Go(func() error { return s.sync(ctx, st.flight) })
+			}
+			return nil
+		})
+	}
+	err := fills.Wait()
+	if err == nil {
+		// What the others are read from is gone only now, and need not be written. The file system does it in one go.
+		for _, st := range steps {
+			if st.mine && !early(st) {
+				syncs.Go(func() error { return s.sync(ctx, st.flight) })
+			}
 		}
 	}
-	return g.Wait()
-}
-
-// syncAll makes the filled layers durable, all at once: the file system does it
-// in one go.
-func (s *Store) syncAll(ctx context.Context, steps []*step) error {
-	var g errgroup.Group
-	for _, st := range steps {
-		if st.mine {
-			g.Go(func() error { return s.sync(ctx, st.flight) })
-		}
+	if e := syncs.Wait(); err == nil {
+		err = e
 	}
-	return g.Wait()
+	return err
 }
 
 // land brings a step to its end: when it returns nil, the layer is published and leased.
