@@ -148,6 +148,10 @@ func (n *Networks) loadBoxes() {
 	}
 	for _, e := range entries {
 		path := filepath.Join(n.cfg.RunDir, e.Name())
+		if id, ok := strings.CutSuffix(e.Name(), lastGiven); ok && n.byID[id] != nil {
+			n.goOn(n.byID[id])
+			continue
+		}
 		container, ok := strings.CutSuffix(e.Name(), ".json")
 		box := new(Box)
 		if ok {

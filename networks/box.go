@@ -210,6 +210,11 @@ func (n *Networks) address(ep *Endpoint) (err error) {
 	if !networkdriver.CapabilitiesOf(n.cfg.Drivers[nw.Driver]).Addresses {
 		return nil
 	}
+	defer func() {
+		if err == nil {
+			n.noteGiven(nw)
+		}
+	}()
 	if nw.EnableIPv4 {
 		if ep.IPv4, err = nw.address(false, wanted.IPv4Address); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 
 	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/networkdriver"
@@ -15,6 +16,7 @@ import (
 type Network struct {
 	record
 	spaces []*ipam.Space // one for each subnet
+	noting sync.Mutex    // of what was given last
 	zone   *dns.Zone     // nil if its containers have no names on it
 
 	// Guarded by Networks.mu:

@@ -152,6 +152,22 @@ func (s *Space) Next() (netip.Addr, error) {
 	return netip.Addr{}, ErrExhausted
 }
 
+// Last is what Next gave last; invalid if it gave nothing yet.
+func (s *Space) Last() netip.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cursor
+}
+
+// GoOn lets Next go on after an address of the subnet, as if it had given that last. Another one means nothing.
+func (s *Space) GoOn(last netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.from.Contains(last) {
+		s.cursor = last
+	}
+}
+
 // Free gives an address back. One that was not taken is no error.
 func (s *Space) Free(a netip.Addr) {
 	s.mu.Lock()
