@@ -147,7 +147,8 @@ func (n *Networks) disconnect(ctx context.Context, box *Box, ep *Endpoint) error
 		return errors.Join(err, n.saveBox(box))
 	}
 	if err := n.removeEndpoint(ctx, ep, false, true); err != nil {
-		return err
+		// It has no place there any more, whatever is left of it in the kernel.
+		n.cfg.Log.Errorf("container %s: disconnect it from network %s: %v", box.Name, ep.network.Name, err)
 	}
 	err := n.route(box)
 	if ep.Publishes {

@@ -51,7 +51,9 @@ func (n *Networks) removeNetwork(ctx context.Context, nw *Network) error {
 	n.mu.Unlock()
 	var err error
 	if driver != nil { // else it was a third party's that is not here any more
-		err = driver.DeleteNetwork(ctx, nw.ID)
+		if err = driver.DeleteNetwork(ctx, nw.ID); err != nil {
+			n.bringBack(ctx, nw, driver) // it may have lost a part
+		}
 	}
 	if err == nil {
 		if err = durable.Remove(n.cfg.FS, n.recordPath(nw.ID)); err != nil {
@@ -71,14 +73,14 @@ func (n *Networks) removeNetwork(ctx context.Context, nw *Network) error {
 	return nil
 }
 
-// bringBack makes a network whole whose record could not be removed: it goes on being listed.
+// bringBack makes a network whole that could not be removed: it goes on being listed.
 func (n *Networks) bringBack(ctx context.Context, nw *Network, driver networkdriver.Driver) {
 	err := n.save(&nw.record) // only the last step of its removal may have failed
 	if driver != nil {
 		err = errors.Join(err, driver.CreateNetwork(ctx, nw.forDriver()))
 	}
 	if err != nil {
-		n.cfg.Log.Errorf("network %s: its record could not be removed, and it is not whole any more; remove it again: %v", nw.Name, err)
+		n.cfg.Log.Errorf("network %s: it could not be removed, and it is not whole any more; remove it again: %v", nw.Name, err)
 	}
 }
 

@@ -21,6 +21,14 @@ const (
 	EndpointMade   = "networks.connect.endpoint"
 	EndpointLeaves = "networks.disconnect.endpoint" // written down, not done
 
+	// Inside the network driver bridge.
+	BridgeCreate  = "networkdriver.create"  // after the interface, and (@2) after its rules
+	BridgeDelete  = "networkdriver.delete"  // the interface is gone, the rules are there
+	BridgeJoin    = "networkdriver.join"    // after the pair, and (@2) after its settings
+	BridgePublish = "networkdriver.publish" // the rules are there, nothing else knows
+	BridgeLeave   = "networkdriver.leave"   // after the pair (@2 for a second endpoint)
+	BridgeForget  = "networkdriver.forget"  // the rules of an endpoint are gone
+
 	// Inside the graph drivers, whichever is used.
 	GraphCreate = "graphdriver.create" // before the layer has its name
 	GraphApply  = "graphdriver.apply"  // unpacked, not recorded

@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/jobengine/engine/internal/failpoint"
 	"github.com/jobengine/engine/networkdriver"
 	"github.com/jobengine/engine/networkdriver/bridge/firewall"
 	"github.com/jobengine/engine/networkdriver/bridge/foreign"
@@ -118,13 +119,19 @@ func (d *Driver) CreateNetwork(_ context.Context, n networkdriver.Network) error
 		return err
 	}
 	made, err := d.makeBridge(nw)
-	if err == nil {
+	if err != nil {
+		return err
+	}
+	if err = failpoint.Hit(failpoint.BridgeCreate); err == nil {
 		err = d.table.Set(nw.ID, nw.elements())
-		if err != nil && made {
-			err = errors.Join(err, d.removeBridge(nw))
-		}
+	}
+	if err == nil {
+		err = failpoint.Hit(failpoint.BridgeCreate)
 	}
 	if err != nil {
+		if made {
+			err = errors.Join(err, d.removeBridge(nw), d.table.Set(nw.ID, nil))
+		}
 		return err
 	}
 	d.mu.Lock()
@@ -399,6 +406,9 @@ func (d *Driver) DeleteNetwork(_ context.Context, id string) error {
 		return nil
 	}
 	if err := d.removeBridge(nw); err != nil {
+		return err
+	}
+	if err := failpoint.Hit(failpoint.BridgeDelete); err != nil {
 		return err
 	}
 	if err := d.table.Set(id, nil); err != nil {

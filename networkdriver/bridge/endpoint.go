@@ -12,6 +12,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/jobengine/engine/internal/failpoint"
 	"github.com/jobengine/engine/networkdriver"
 	"github.com/jobengine/engine/networkdriver/bridge/firewall"
 )
@@ -77,7 +78,13 @@ func (d *Driver) Join(_ context.Context, networkID, endpointID string, s network
 	if err != nil {
 		return networkdriver.Joined{}, fmt.Errorf("make the pair %s and %s: %w", ep.link, s.Interface, err)
 	}
-	if err := d.setPort(pair, nw); err != nil {
+	if err = failpoint.Hit(failpoint.BridgeJoin); err == nil {
+		err = d.setPort(pair, nw)
+	}
+	if err == nil {
+		err = failpoint.Hit(failpoint.BridgeJoin)
+	}
+	if err != nil {
 		return networkdriver.Joined{}, errors.Join(err, d.deleteLink(ep.link))
 	}
 	j := networkdriver.Joined{InSandbox: true}
@@ -140,9 +147,10 @@ func (d *Driver) Leave(_ context.Context, networkID, endpointID string, gone boo
 	}
 	if gone {
 		time.AfterFunc(grace, func() { _ = d.deleteLink(ep.link) })
-		return nil
+	} else if err := d.deleteLink(ep.link); err != nil {
+		return err
 	}
-	return d.deleteLink(ep.link)
+	return failpoint.Hit(failpoint.BridgeLeave)
 }
 
 // DeleteEndpoint withdraws its ports and forgets it.
@@ -155,6 +163,9 @@ func (d *Driver) DeleteEndpoint(_ context.Context, networkID, endpointID string)
 		return err
 	}
 	if err := d.unlink(nw, endpointID); err != nil {
+		return err
+	}
+	if err := failpoint.Hit(failpoint.BridgeForget); err != nil {
 		return err
 	}
 	d.withdrawn(ep)

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/jobengine/engine/internal/failpoint"
 	"github.com/jobengine/engine/networkdriver"
 	"github.com/jobengine/engine/networkdriver/bridge/firewall"
 )
@@ -17,6 +18,9 @@ func (d *Driver) Publish(_ context.Context, networkID, endpointID string, ports 
 		return err
 	}
 	if err := d.table.Set(endpointID, d.portElements(nw, ep.Endpoint, ports)); err != nil {
+		return err
+	}
+	if err := failpoint.Hit(failpoint.BridgePublish); err != nil {
 		return err
 	}
 	d.published(ep.Endpoint, ports)
