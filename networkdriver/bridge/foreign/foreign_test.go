@@ -70,6 +70,8 @@ func TestTheRuleStandsBeforeWhatDropsEverything(t *testing.T) {
 		{"ufw", "iptables-nft-restore <testdata/ufw.rules", "iptables-nft -S", "-j ufw-track-forward", ""},
 		{"ufw with a reject", "(sed '/^COMMIT/d' testdata/ufw.rules; echo '-A ufw-reject-forward -j REJECT'; echo COMMIT) | iptables-nft-restore", "iptables-nft -S FORWARD",
 			"-j ufw-after-logging-forward", "-j ufw-reject-forward"},
+		{"firewalld with iptables", "iptables-nft-restore <testdata/firewalld.rules", "iptables-nft -S FORWARD", "-j FORWARD_direct", "-j FORWARD_ZONES"},
+		{"firewalld with iptables-legacy", "iptables-legacy-restore <testdata/firewalld.rules", "iptables-legacy -S FORWARD", "-j FORWARD_direct", "-j FORWARD_ZONES"},
 		{"iptables-nft", "iptables-nft -P FORWARD DROP; iptables-nft -A FORWARD -s 192.0.2.1 -j DROP; iptables-nft -A FORWARD -p tcp -j REJECT --reject-with tcp-reset; iptables-nft -A FORWARD -j REJECT",
 			"iptables-nft -S", "192.0.2.1/32 -j DROP", "-j REJECT --reject-with tcp-reset"},
 		{"ip6tables-nft", "ip6tables-nft -P FORWARD DROP", "ip6tables-nft -S", "", ""},
@@ -93,7 +95,7 @@ func TestTheRuleStandsBeforeWhatDropsEverything(t *testing.T) {
 				assert.Check(t, c.before == "" || strings.LastIndex(text, c.before) > at, text)
 				assert.NilError(t, f.Want(false))
 				assert.Equal(t, sh(t, c.list), without)
-				sh(t, "nft flush ruleset; iptables-legacy -P FORWARD ACCEPT; iptables-legacy -F FORWARD; ip6tables-legacy -P FORWARD ACCEPT")
+				sh(t, "nft flush ruleset; iptables-legacy -P FORWARD ACCEPT; iptables-legacy -F; iptables-legacy -X; ip6tables-legacy -P FORWARD ACCEPT")
 				return nil
 			}))
 		})

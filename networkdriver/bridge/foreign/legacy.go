@@ -233,6 +233,11 @@ func parseLegacy(text, comment string) (rules table, drops bool) {
 					}
 				}
 				i = len(words) // options of the target follow
+			case "-i", "-o":
+				if more != "+" { // which is any
+					r.some, r.sweeps = true, false
+				}
+				i++
 			case "-p":
 				r.some = true
 				i++

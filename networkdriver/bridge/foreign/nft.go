@@ -144,8 +144,10 @@ func (r *rule) expression(ad *netlink.AttributeDecoder) error {
 				r.verdict = drop
 			case "target":
 				// Of iptables: REJECT, or something that we do not judge.
-			case "meta", "payload", "cmp", "limit":
-				r.some = true // a closer look follows
+			case "meta":
+				// It loads what another expression asks for, or nobody does: a closer look follows.
+			case "payload", "cmp", "limit":
+				r.some = true
 			default:
 				r.some, r.sweeps = true, false
 			}
@@ -207,15 +209,19 @@ func (r *rule) code(ad *netlink.AttributeDecoder) error {
 }
 
 // meta looks what is asked: the protocol is nothing particular. Setting a value asks nothing, but
-// such a rule is not of a closing.
+// such a rule is not of a closing. iptables -i + loads the name of the interface and compares it with
+// nothing; what else is loaded may be missing, which ends the rule, so it counts as a condition.
 func (r *rule) meta(ad *netlink.AttributeDecoder) error {
 	ad.ByteOrder = binary.BigEndian
 	for ad.Next() {
 		if ad.Type() == unix.NFTA_META_KEY {
 			switch ad.Uint32() {
-			case unix.NFT_META_L4PROTO, unix.NFT_META_NFPROTO, unix.NFT_META_PROTOCOL, unix.NFT_META_PKTTYPE:
-			default:
+			case unix.NFT_META_IIFNAME, unix.NFT_META_OIFNAME:
 				r.sweeps = false
+			case unix.NFT_META_L4PROTO, unix.NFT_META_NFPROTO, unix.NFT_META_PROTOCOL, unix.NFT_META_PKTTYPE:
+				r.some = true
+			default:
+				r.some, r.sweeps = true, false
 			}
 		}
 	}
