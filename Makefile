@@ -16,7 +16,7 @@ ROUNDS   ?= 15
 # Collects the failures of a run at its end (scripts/gotest.sh).
 GOTESTSUM := gotest.tools/gotestsum@v1.13.0
 
-.PHONY: help build sealed test unit system room torture check fuzz bench parity demo test-v2 install clean deps deps-test
+.PHONY: help build sealed test unit system room torture check fuzz bench parity demo test-v2 test-firewalls install clean deps deps-test
 
 ## help: this list
 help:
@@ -88,6 +88,11 @@ check:
 test-v2: bin/engine
 	@scripts/deps.sh v2
 	@test/v2/run.sh $(V2)
+
+## test-firewalls: the real ufw, firewalld and podman on one host with the engine, with each of their back-ends (needs root; 5 minutes)
+test-firewalls: bin/engine
+	@scripts/deps.sh firewalls
+	ENGINE_FIREWALLS=1 $(GO) test -tags system -count=1 -timeout 30m -v -run 'TestUFWOnTheSameHost|TestFirewalldOnTheSameHost|TestPodmanOnTheSameHost' ./test/
 
 ## fuzz: every fuzz target for FUZZTIME (default 10s)
 fuzz:

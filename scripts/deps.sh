@@ -4,6 +4,7 @@
 #   scripts/deps.sh build   to compile the engine and run the demo
 #   scripts/deps.sh test    everything: the oracle (Debian's dockerd), its CLI, runc and tools
 #   scripts/deps.sh debian  debootstrap, for the tests with a Debian root
+#   scripts/deps.sh firewalls  firewalld and podman, for `make test-firewalls` (21 MB and 40 packages)
 #   scripts/deps.sh v2      what `make test-v2` needs besides: an emulator and a maker of root trees (350 MB)
 #
 # Says nothing and takes a moment when all is there. Never starts a daemon: while apt runs, a
@@ -11,16 +12,18 @@
 set -eu
 
 build="libseccomp-dev busybox-static"
-tests="$build docker.io docker-compose runc skopeo xfsprogs btrfs-progs iproute2 nftables iptables procps util-linux curl docker-registry apache2-utils openssl"
+tests="$build docker.io docker-compose runc skopeo xfsprogs btrfs-progs iproute2 nftables iptables ufw procps util-linux curl docker-registry apache2-utils openssl"
 debian="debootstrap"
+firewalls="$tests firewalld dbus podman containernetworking-plugins"
 v2="$build qemu-system-x86 mmdebstrap e2fsprogs cpio zstd"
 
 case "${1:-test}" in
 build) want=$build ;;
 test) want=$tests ;;
 debian) want=$debian ;;
+firewalls) want=$firewalls ;;
 v2) want=$v2 ;;
-*) echo "usage: $0 build|test|debian|v2" >&2; exit 2 ;;
+*) echo "usage: $0 build|test|debian|firewalls|v2" >&2; exit 2 ;;
 esac
 
 missing=

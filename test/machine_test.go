@@ -21,8 +21,9 @@ import (
 // them; lan is another machine on its wire, at 10.213.0.2, with a route to all of 172.16.0.0/12
 // and fd00::/8 by the host, 10.213.0.1 and fd13::1.
 type machine struct {
-	t   *testing.T
-	pid int
+	t     *testing.T
+	pid   int
+	whole bool // it has more of its own than a network (newWholeHosts)
 }
 
 func newMachine(t *testing.T) machine {
@@ -30,7 +31,7 @@ func newMachine(t *testing.T) machine {
 	holder := exec.Command("unshare", "-n", "sleep", "1200")
 	assert.NilError(t, holder.Start())
 	t.Cleanup(func() { holder.Process.Kill(); holder.Wait() })
-	m := machine{t, holder.Process.Pid}
+	m := machine{t: t, pid: holder.Process.Pid}
 	own, err := exec.Command("readlink", "/proc/self/ns/net").Output()
 	assert.NilError(t, err)
 	soon(t, "a namespace", func() bool {
@@ -45,19 +46,31 @@ func newMachine(t *testing.T) machine {
 func newMachines(t *testing.T) (host, lan machine) {
 	t.Helper()
 	host, lan = newMachine(t), newMachine(t)
-	host.run(fmt.Sprintf(`ip link add lan0 type veth peer name lan0 netns %d
-		ip addr add 10.213.0.1/24 dev lan0 && ip addr add fd13::1/64 dev lan0 nodad && ip link set lan0 up`, lan.pid))
-	lan.run(`ip addr add 10.213.0.2/24 dev lan0 && ip addr add fd13::2/64 dev lan0 nodad && ip link set lan0 up
-		ip route add 172.16.0.0/12 via 10.213.0.1 && ip route add fd00::/8 via fd13::1`)
+	wire(host, lan)
 	return host, lan
 }
 
+// wire puts two machines on one. lan sees the processes that the test sees.
+func wire(host, lan machine) {
+	host.t.Helper()
+	lan.run(fmt.Sprintf("ip link add lan0 type veth peer name lan0 netns %d", host.pid))
+	host.run("ip addr add 10.213.0.1/24 dev lan0 && ip addr add fd13::1/64 dev lan0 nodad && ip link set lan0 up")
+	lan.run(`ip addr add 10.213.0.2/24 dev lan0 && ip addr add fd13::2/64 dev lan0 nodad && ip link set lan0 up
+		ip route add 172.16.0.0/12 via 10.213.0.1 && ip route add fd00::/8 via fd13::1`)
+}
+
+// wrap is how a daemon is put on the machine's network.
 func (m machine) wrap() []string {
 	return []string{"nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", m.pid)}
 }
 
 func (m machine) command(line string) *exec.Cmd {
-	return exec.Command("nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", m.pid), "sh", "-c", line)
+	args := m.wrap()
+	if m.whole {
+		args = append(args, fmt.Sprintf("--mount=/proc/%d/ns/mnt", m.pid), fmt.Sprintf("--pid=/proc/%d/ns/pid_for_children", m.pid))
+	}
+	args = append(args, "sh", "-c", line)
+	return exec.Command(args[0], args[1:]...)
 }
 
 func (m machine) try(line string) (string, error) {
