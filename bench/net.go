@@ -3,7 +3,6 @@ package main
 import (
 	"flag"
 	"fmt"
-	"io"
 	"net"
 	"path/filepath"
 	"runtime"
@@ -112,28 +111,42 @@ func (c *comparison) assembleRouted() (err error) {
 const megabytes = 100
 
 // streams moves bytes by a published port and between two containers. What listens and sends there is this
-// program, for both daemons the same.
+// program, for both daemons the same. The containers stay, so that many short streams take turns: what
+// else the machine does hits both of one turn.
 func (c *comparison) streams() error {
+	const turns = 5 // of each round
 	byPort, between := map[string]times{}, map[string]times{}
-	for range c.rounds {
-		for _, d := range c.daemons() {
-			one, two, err := c.pair(d)
+	type pair struct {
+		d        *harness.Daemon
+		one, two netBox
+	}
+	var pairs []pair
+	for _, d := range c.daemons() {
+		one, two, err := c.pair(d)
+		if err != nil {
+			return err
+		}
+		pairs = append(pairs, pair{d, one, two})
+	}
+	for turn := range turns * c.rounds {
+		for i := range pairs {
+			p := pairs[(i+turn)%len(pairs)]
+			name := c.name(p.d)
+			t, err := carry(fmt.Sprintf("/proc/%d/ns/net", p.d.Pid()), p.one, "127.0.0.1:9000", 9000)
 			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			byPort[name] = append(byPort[name], t)
+			if t, err = carry(p.two.path, p.one, p.one.address+":9001", 9001); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			between[name] = append(between[name], t)
+		}
+	}
+	for _, p := range pairs {
+		for _, name := range []string{"bench-net-1", "bench-net-2"} {
+			if err := remove(p.d, name); err != nil {
 				return err
-			}
-			t, err := carry(fmt.Sprintf("/proc/%d/ns/net", d.Pid()), one, "127.0.0.1:9000", 9000)
-			if err != nil {
-				return fmt.Errorf("%s: %w", c.name(d), err)
-			}
-			byPort[c.name(d)] = append(byPort[c.name(d)], t)
-			if t, err = carry(two.path, one, one.address+":9001", 9001); err != nil {
-				return fmt.Errorf("%s: %w", c.name(d), err)
-			}
-			between[c.name(d)] = append(between[c.name(d)], t)
-			for _, name := range []string{"bench-net-1", "bench-net-2"} {
-				if err := remove(d, name); err != nil {
-					return err
-				}
 			}
 		}
 	}
@@ -188,8 +201,13 @@ func carry(from string, to netBox, address string, port int) (took time.Duration
 		c, err := l.Accept()
 		if err == nil {
 			defer c.Close()
-			var n int64
-			if n, err = io.Copy(io.Discard, c); err == nil && n != megabytes<<20 {
+			n, in := 0, make([]byte, 256<<10)
+			for err == nil {
+				var more int
+				more, err = c.Read(in)
+				n += more
+			}
+			if err = nil; n != megabytes<<20 {
 				err = fmt.Errorf("%d bytes have arrived", n)
 			}
 		}
