@@ -173,15 +173,11 @@ func chains() []chain {
 	ports := chain{name: "ports"}
 	post := chain{name: "postrouting", kind: nftables.ChainTypeNAT, hook: nftables.ChainHookPostrouting, prio: 100}
 	open, direct, shut := [][]expr.Any{}, [][]expr.Any{}, [][]expr.Any{}
-	raw.rules = append(raw.rules, rule([]expr.Any{
-		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg16},
-		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg16, Data: []byte(ifname("lo"))},
-		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg32},
-		toPort(reg32 + 1),
-		&expr.Lookup{SourceRegister: reg32, SetName: "relays"},
-	}, local, drop), rule(from("bridges"), jump(expr.VerdictGoto, "inside")))
+	// Where the kernel filters bridged packets too, each one between two containers comes through raw and
+	// forward: what decides about those stands first, and has one look into a set.
+	raw.rules = append(raw.rules, rule(from("bridges"), jump(expr.VerdictGoto, "inside")))
 	outsiders := chain{name: "outsiders"} // who route to a container without a published port
-	inside := chain{name: "inside"}       // each packet between containers comes here: the shorter the better
+	inside := chain{name: "inside"}
 	for _, f := range families {
 		if f.v == "4" {
 			// route_localnet is on for our bridges: nothing from them may use it.
@@ -263,12 +259,23 @@ func chains() []chain {
 			}, jump(expr.VerdictGoto, "pass")),
 			rule(drop),
 		}},
+		// Nobody reaches the relay but this host, and who was led there.
+		{name: "input", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookInput, prio: ForwardPriority,
+			rules: [][]expr.Any{rule([]expr.Any{
+				&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg16},
+				&expr.Cmp{Op: expr.CmpOpNeq, Register: reg16, Data: []byte(ifname("lo"))},
+				&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg32},
+				toPort(reg32 + 1),
+				&expr.Lookup{SourceRegister: reg32, SetName: "relays"},
+			}, jump(expr.VerdictGoto, "relay"))}},
+		{name: "relay", rules: [][]expr.Any{rule(ct(expr.CtKeySTATUS, statusDNAT), accept), rule(drop)}},
 		// Ahead of other programs' filters, which see the mark.
 		{name: "forward", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookForward, prio: ForwardPriority,
-			rules: slices.Concat(shut, [][]expr.Any{
-				rule(notFrom("bridges"), notTo("bridges"), accept),
-				// Within a bridge, where the kernel filters that too: the bridge decides.
+			rules: slices.Concat([][]expr.Any{
+				// Within a bridge the bridge decides.
 				rule(ways("within"), jump(expr.VerdictGoto, "pass")),
+			}, shut, [][]expr.Any{
+				rule(notFrom("bridges"), notTo("bridges"), accept),
 				rule(to("internal"), drop),
 				rule(from("internal"), drop),
 				rule(ct(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), jump(expr.VerdictGoto, "pass")),
