@@ -442,18 +442,7 @@ func (d *Driver) deleteLink(name string) error {
 func (d *Driver) find(networkID, endpointID string) (*network, *endpoint, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	nw := d.networks[networkID]
-	if nw == nil {
-		return nil, nil, fmt.Errorf("network %s: %w", short(networkID), networkdriver.ErrNotFound)
-	}
-	if endpointID == "" {
-		return nw, nil, nil
-	}
-	ep := nw.endpoints[endpointID]
-	if ep == nil {
-		return nil, nil, fmt.Errorf("endpoint %s: %w", short(endpointID), networkdriver.ErrNotFound)
-	}
-	return nw, ep, nil
+	return networkdriver.Find(d.networks, func(nw *network) map[string]*endpoint { return nw.endpoints }, networkID, endpointID)
 }
 
 func ipNet(p netip.Prefix) *net.IPNet {

@@ -58,7 +58,7 @@ func (s settings) mode(v6 bool) gatewayMode {
 }
 
 func parse(n networkdriver.Network) (settings, error) {
-	s := settings{name: "br-" + short(n.ID), icc: true, masq: true, mode4: modeNAT, mode6: modeNAT}
+	s := settings{name: "br-" + networkdriver.Short(n.ID), icc: true, masq: true, mode4: modeNAT, mode6: modeNAT}
 	keys := make([]string, 0, len(n.Options))
 	for k := range n.Options {
 		keys = append(keys, k)
@@ -131,11 +131,4 @@ func parse(n networkdriver.Network) (settings, error) {
 		}
 	}
 	return s, nil
-}
-
-func short(id string) string {
-	if len(id) > 12 {
-		return id[:12]
-	}
-	return id
 }

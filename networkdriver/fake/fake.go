@@ -74,10 +74,8 @@ func (d *Driver) DeleteNetwork(_ context.Context, id string) error {
 
 // find is called with the lock.
 func (d *Driver) find(networkID, endpointID string) (*endpoint, error) {
-	if nw := d.networks[networkID]; nw != nil && nw.endpoints[endpointID] != nil {
-		return nw.endpoints[endpointID], nil
-	}
-	return nil, fmt.Errorf("endpoint %.12s of network %.12s: %w", endpointID, networkID, networkdriver.ErrNotFound)
+	_, ep, err := networkdriver.Find(d.networks, func(nw *network) map[string]*endpoint { return nw.endpoints }, networkID, endpointID)
+	return ep, err
 }
 
 // CreateEndpoint chooses the MAC.

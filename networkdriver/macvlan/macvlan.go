@@ -81,7 +81,7 @@ func (d *Driver) CreateNetwork(_ context.Context, n networkdriver.Network) error
 		if other.ID == n.ID {
 			nw.endpoints = other.endpoints
 		} else if other.parent == s.parent {
-			return fmt.Errorf("network dm-%s is already using parent interface %s: %w", short(other.ID), s.parent, networkdriver.ErrInUse)
+			return fmt.Errorf("network dm-%s is already using parent interface %s: %w", networkdriver.Short(other.ID), s.parent, networkdriver.ErrInUse)
 		}
 	}
 	if err := d.makeParent(nw); err != nil {
@@ -202,16 +202,5 @@ func (d *Driver) Clean(context.Context, []networkdriver.Network) error {
 func (d *Driver) find(networkID, endpointID string) (*network, *endpoint, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	nw := d.networks[networkID]
-	if nw == nil {
-		return nil, nil, fmt.Errorf("network %s: %w", short(networkID), networkdriver.ErrNotFound)
-	}
-	if endpointID == "" {
-		return nw, nil, nil
-	}
-	ep := nw.endpoints[endpointID]
-	if ep == nil {
-		return nil, nil, fmt.Errorf("endpoint %s: %w", short(endpointID), networkdriver.ErrNotFound)
-	}
-	return nw, ep, nil
+	return networkdriver.Find(d.networks, func(nw *network) map[string]*endpoint { return nw.endpoints }, networkID, endpointID)
 }

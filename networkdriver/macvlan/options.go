@@ -58,7 +58,7 @@ func parse(n networkdriver.Network) (settings, error) {
 		return s, errs.Invalid("invalid parent interface %q: at most 15 characters, no '/', ':' or space", s.parent)
 	}
 	if s.parent == "" || n.Internal {
-		s.parent, s.alone = "dm-"+short(n.ID), true
+		s.parent, s.alone = "dm-"+networkdriver.Short(n.ID), true
 		return s, nil
 	}
 	if on, id, ok := strings.Cut(s.parent, "."); ok {
@@ -79,13 +79,6 @@ func (s settings) describe() string {
 		return fmt.Sprintf("the interface %s of its own", s.parent)
 	}
 	return "parent interface " + s.parent
-}
-
-func short(id string) string {
-	if len(id) > 12 {
-		return id[:12]
-	}
-	return id
 }
 
 func gateway(subnets []networkdriver.Subnet) netip.Addr {
