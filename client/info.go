@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sort"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/docker/go-units"
 	"github.com/jobengine/engine/client/api"
 	"github.com/jobengine/engine/client/table"
+	"github.com/moby/moby/api/types/registry"
 	"github.com/moby/moby/api/types/system"
 )
 
@@ -93,113 +95,137 @@ func (System) CmdInfo(c *Cmd, args ...string) error {
 	return lost
 }
 
-// printInfo prints the server's part, one "key: value" a line.
+// infoPrinter prints one "key: value" a line.
+type infoPrinter struct{ io.Writer }
+
+func (p infoPrinter) line(label string, value any) { fmt.Fprintln(p, label, value) }
+
+// some is line for what is left out when empty.
+func (p infoPrinter) some(label, value string) {
+	if value != "" {
+		p.line(label, value)
+	}
+}
+
+func (p infoPrinter) list(title string, items []string) {
+	if len(items) > 0 {
+		fmt.Fprintln(p, title)
+		for _, item := range items {
+			fmt.Fprintln(p, "  "+item)
+		}
+	}
+}
+
+func (p infoPrinter) pairs(list [][2]string) {
+	for _, pair := range list {
+		fmt.Fprintf(p, "  %s: %s\n", pair[0], pair[1])
+	}
+}
+
+// printInfo prints the server's part.
 func printInfo(w io.Writer, info *system.Info, debug bool) {
-	line := func(label string, value any) { fmt.Fprintln(w, label, value) }
-	some := func(label, value string) { // left out when empty
-		if value != "" {
-			line(label, value)
-		}
+	p := infoPrinter{w}
+	p.stores(info)
+	p.runtimes(info)
+	p.host(info)
+	p.line(" Docker Root Dir:", info.DockerRootDir)
+	p.line(" Debug Mode:", info.Debug)
+	if info.Debug || debug {
+		p.line("  File Descriptors:", info.NFd)
+		p.line("  Goroutines:", info.NGoroutines)
+		p.line("  System Time:", info.SystemTime)
+		p.line("  EventsListeners:", info.NEventsListener)
 	}
-	list := func(title string, items []string) {
-		if len(items) > 0 {
-			fmt.Fprintln(w, title)
-			for _, item := range items {
-				fmt.Fprintln(w, "  "+item)
-			}
-		}
-	}
-	line(" Containers:", info.Containers)
-	line("  Running:", info.ContainersRunning)
-	line("  Paused:", info.ContainersPaused)
-	line("  Stopped:", info.ContainersStopped)
-	line(" Images:", info.Images)
-	some(" Server Version:", info.ServerVersion)
-	some(" Storage Driver:", info.Driver)
-	for _, pair := range info.DriverStatus {
-		fmt.Fprintf(w, "  %s: %s\n", pair[0], pair[1])
-	}
-	some(" Logging Driver:", info.LoggingDriver)
-	some(" Cgroup Driver:", info.CgroupDriver)
-	some(" Cgroup Version:", info.CgroupVersion)
-	fmt.Fprintln(w, " Plugins:")
-	line("  Volume:", strings.Join(info.Plugins.Volume, " "))
-	line("  Network:", strings.Join(info.Plugins.Network, " "))
-	some("  Authorization:", strings.Join(info.Plugins.Authorization, " "))
-	line("  Log:", strings.Join(info.Plugins.Log, " "))
-	list(" CDI spec directories:", info.CDISpecDirs)
-	line(" Swarm:", info.Swarm.LocalNodeState)
+	p.some(" HTTP Proxy:", info.HTTPProxy)
+	p.some(" HTTPS Proxy:", info.HTTPSProxy)
+	p.some(" No Proxy:", info.NoProxy)
+	p.list(" Labels:", info.Labels)
+	p.line(" Experimental:", info.ExperimentalBuild)
+	p.registries(info.RegistryConfig)
+	p.line(" Live Restore Enabled:", info.LiveRestoreEnabled)
+	p.some(" Product License:", info.ProductLicense)
+	p.networks(info)
+	fmt.Fprintln(w)
+}
+
+func (p infoPrinter) stores(info *system.Info) {
+	p.line(" Containers:", info.Containers)
+	p.line("  Running:", info.ContainersRunning)
+	p.line("  Paused:", info.ContainersPaused)
+	p.line("  Stopped:", info.ContainersStopped)
+	p.line(" Images:", info.Images)
+	p.some(" Server Version:", info.ServerVersion)
+	p.some(" Storage Driver:", info.Driver)
+	p.pairs(info.DriverStatus)
+	p.some(" Logging Driver:", info.LoggingDriver)
+	p.some(" Cgroup Driver:", info.CgroupDriver)
+	p.some(" Cgroup Version:", info.CgroupVersion)
+	fmt.Fprintln(p, " Plugins:")
+	p.line("  Volume:", strings.Join(info.Plugins.Volume, " "))
+	p.line("  Network:", strings.Join(info.Plugins.Network, " "))
+	p.some("  Authorization:", strings.Join(info.Plugins.Authorization, " "))
+	p.line("  Log:", strings.Join(info.Plugins.Log, " "))
+	p.list(" CDI spec directories:", info.CDISpecDirs)
+	p.line(" Swarm:", info.Swarm.LocalNodeState)
+}
+
+func (p infoPrinter) runtimes(info *system.Info) {
 	if len(info.Runtimes) > 0 {
-		var names []string
-		for name := range info.Runtimes {
-			names = append(names, name)
-		}
-		sort.Strings(names)
-		line(" Runtimes:", strings.Join(names, " "))
-		line(" Default Runtime:", info.DefaultRuntime)
+		p.line(" Runtimes:", strings.Join(slices.Sorted(maps.Keys(info.Runtimes)), " "))
+		p.line(" Default Runtime:", info.DefaultRuntime)
 	}
 	if info.OSType == "linux" {
-		line(" Init Binary:", info.InitBinary)
-		line(" containerd version:", info.ContainerdCommit.ID)
-		line(" runc version:", info.RuncCommit.ID)
-		line(" init version:", info.InitCommit.ID)
-		printSecurity(w, info.SecurityOptions)
+		p.line(" Init Binary:", info.InitBinary)
+		p.line(" containerd version:", info.ContainerdCommit.ID)
+		p.line(" runc version:", info.RuncCommit.ID)
+		p.line(" init version:", info.InitCommit.ID)
+		printSecurity(p, info.SecurityOptions)
 	}
-	some(" Kernel Version:", info.KernelVersion)
-	some(" Operating System:", info.OperatingSystem)
-	some(" OSType:", info.OSType)
-	some(" Architecture:", info.Architecture)
-	line(" CPUs:", info.NCPU)
-	line(" Total Memory:", units.BytesSize(float64(info.MemTotal)))
-	some(" Name:", info.Name)
-	some(" ID:", info.ID)
-	line(" Docker Root Dir:", info.DockerRootDir)
-	line(" Debug Mode:", info.Debug)
-	if info.Debug || debug {
-		line("  File Descriptors:", info.NFd)
-		line("  Goroutines:", info.NGoroutines)
-		line("  System Time:", info.SystemTime)
-		line("  EventsListeners:", info.NEventsListener)
+}
+
+func (p infoPrinter) host(info *system.Info) {
+	p.some(" Kernel Version:", info.KernelVersion)
+	p.some(" Operating System:", info.OperatingSystem)
+	p.some(" OSType:", info.OSType)
+	p.some(" Architecture:", info.Architecture)
+	p.line(" CPUs:", info.NCPU)
+	p.line(" Total Memory:", units.BytesSize(float64(info.MemTotal)))
+	p.some(" Name:", info.Name)
+	p.some(" ID:", info.ID)
+}
+
+func (p infoPrinter) registries(r *registry.ServiceConfig) {
+	if r == nil {
+		return
 	}
-	some(" HTTP Proxy:", info.HTTPProxy)
-	some(" HTTPS Proxy:", info.HTTPSProxy)
-	some(" No Proxy:", info.NoProxy)
-	list(" Labels:", info.Labels)
-	line(" Experimental:", info.ExperimentalBuild)
-	if r := info.RegistryConfig; r != nil {
-		var insecure []string
-		for _, index := range r.IndexConfigs {
-			if !index.Secure {
-				insecure = append(insecure, index.Name)
-			}
+	var insecure []string
+	for _, index := range r.IndexConfigs {
+		if !index.Secure {
+			insecure = append(insecure, index.Name)
 		}
-		sort.Strings(insecure)
-		for _, cidr := range r.InsecureRegistryCIDRs {
-			insecure = append(insecure, cidr.String())
-		}
-		if len(insecure) > 0 || len(r.IndexConfigs) > 0 {
-			fmt.Fprintln(w, " Insecure Registries:")
-			for _, name := range insecure {
-				fmt.Fprintln(w, "  "+name)
-			}
-		}
-		list(" Registry Mirrors:", r.Mirrors)
 	}
-	line(" Live Restore Enabled:", info.LiveRestoreEnabled)
-	some(" Product License:", info.ProductLicense)
+	slices.Sort(insecure)
+	for _, cidr := range r.InsecureRegistryCIDRs {
+		insecure = append(insecure, cidr.String())
+	}
+	if len(insecure) == 0 && len(r.IndexConfigs) > 0 {
+		fmt.Fprintln(p, " Insecure Registries:") // there are registries, and all are secure
+	}
+	p.list(" Insecure Registries:", insecure)
+	p.list(" Registry Mirrors:", r.Mirrors)
+}
+
+func (p infoPrinter) networks(info *system.Info) {
 	if len(info.DefaultAddressPools) > 0 {
-		fmt.Fprintln(w, " Default Address Pools:")
+		fmt.Fprintln(p, " Default Address Pools:")
 		for _, pool := range info.DefaultAddressPools {
-			fmt.Fprintf(w, "   Base: %s, Size: %d\n", pool.Base, pool.Size)
+			fmt.Fprintf(p, "   Base: %s, Size: %d\n", pool.Base, pool.Size)
 		}
 	}
 	if info.FirewallBackend != nil {
-		line(" Firewall Backend:", info.FirewallBackend.Driver)
-		for _, pair := range info.FirewallBackend.Info {
-			fmt.Fprintf(w, "  %s: %s\n", pair[0], pair[1])
-		}
+		p.line(" Firewall Backend:", info.FirewallBackend.Driver)
+		p.pairs(info.FirewallBackend.Info)
 	}
-	fmt.Fprintln(w)
 }
 
 // printSecurity prints options of the form name=seccomp,profile=builtin.
