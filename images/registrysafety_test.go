@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/containerd/errdefs"
@@ -283,6 +285,70 @@ func hostileForms(t *testing.T, target string) map[string][]byte {
 		"xz":                            append([]byte{0xfd, '7', 'z', 'X', 'Z', 0}, make([]byte, 2048)...),
 		"zstd with a window of 2 GB":    {0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 0x01, 0x00, 0x00},
 		"gzip in gzip":                  gz(gz(makeTar(t, entry{name: "a", body: "x"}))),
+	}
+}
+
+// sparseTar is a file of so many bytes that is a hole but for the first one, as
+// GNU tar writes it in version 0.1; package tar does not.
+func sparseTar(t testing.TB, size int64) []byte {
+	var records string
+	for _, r := range []string{fmt.Sprint("GNU.sparse.size=", size), "GNU.sparse.numblocks=1", "GNU.sparse.map=0,1"} {
+		n := len(r) + 3
+		for len(fmt.Sprintf("%d %s\n", n, r)) != n {
+			n++
+		}
+		records += fmt.Sprintf("%d %s\n", n, r)
+	}
+	data := makeTar(t, entry{name: "x", body: records}, entry{name: "hole", body: "x"})
+	const typeflag, checksum = 156, 148 // places in the first header
+	data[typeflag] = tar.TypeXHeader
+	copy(data[checksum:], "        ")
+	sum := 0
+	for _, b := range data[:512] {
+		sum += int(b)
+	}
+	copy(data[checksum:], fmt.Sprintf("%06o\x00 ", sum))
+	return data
+}
+
+// A hole is a hole on the disk, and what claims to be larger than any is refused:
+// a few bytes fill no disk and keep nobody busy.
+func TestHolesOfASparseFileTakeNoPlace(t *testing.T) {
+	const small, large = 1 << 30, 1 << 40
+	for _, size := range []int64{small, large} {
+		layer := sparseTar(t, size)
+		hdr, err := tar.NewReader(bytes.NewReader(layer)).Next()
+		assert.NilError(t, err)
+		assert.Equal(t, hdr.Size, size)
+		b := newPuller(t, t.TempDir())
+		files, graph := b.files(), b.graphIDs()
+		s := newShop(t)
+		evil := spec{tags: []string{"evil:1"}, layers: [][]byte{layer}}
+		s.sell("app", "1", &offer{spec: evil})
+		for _, enter := range []func() (string, error){
+			func() (string, error) { _, err := b.pull(s.host+"/app", "1"); return s.host + "/app:1", err },
+			func() (string, error) { _, err := b.load(dockerArchive(t, evil)); return "evil:1", err },
+			func() (string, error) { return b.importFrom("-", layer) },
+		} {
+			image, err := enter()
+			if size == large {
+				assert.ErrorContains(t, err, "beyond the limit")
+			} else {
+				assert.NilError(t, err)
+				var blocks int64
+				assert.NilError(t, filepath.WalkDir(b.root, func(path string, _ fs.DirEntry, err error) error {
+					var st syscall.Stat_t
+					if err == nil && syscall.Lstat(path, &st) == nil {
+						blocks += st.Blocks
+					}
+					return err
+				}))
+				assert.Assert(t, blocks*512 < 16<<20, "%d bytes on the disk", blocks*512)
+				_, err = b.rm(jobs.ImageDeleteIn{Image: image})
+				assert.NilError(t, err)
+			}
+			b.assertNothingLeft(files, graph)
+		}
 	}
 }
 
