@@ -28,6 +28,7 @@ func (n *Networks) Boot(ctx context.Context) error {
 		return err
 	}
 	n.loadBoxes()
+	n.goOn()
 	var failed error
 	byDriver := map[string][]networkdriver.Restored{}
 	for name := range n.cfg.Drivers {
@@ -149,7 +150,6 @@ func (n *Networks) loadBoxes() {
 	for _, e := range entries {
 		path := filepath.Join(n.cfg.RunDir, e.Name())
 		if id, ok := strings.CutSuffix(e.Name(), lastGiven); ok && n.byID[id] != nil {
-			n.goOn(n.byID[id])
 			continue
 		}
 		container, ok := strings.CutSuffix(e.Name(), ".json")
@@ -203,6 +203,7 @@ func (n *Networks) adopt(box *Box) {
 
 // Close ends the drivers. Networks in use stay as they are.
 func (n *Networks) Close() error {
+	n.keepGiven()
 	failed := []error{n.relay.Close()}
 	n.closeResolvers()
 	for _, d := range n.cfg.Drivers {

@@ -32,6 +32,13 @@ func TestAnAddressIsNotGivenAgainAtOnceByTheNextDaemon(t *testing.T) {
 		assert.Equal(t, next(w), want)
 	}
 
+	assert.NilError(t, w.Close())
+	entries, err := os.ReadDir(filepath.Join(dir, "run"))
+	assert.NilError(t, err)
+	assert.Equal(t, len(entries), 0, "a clean stop leaves nothing in the exec root")
+	w = open(t, dir)
+	assert.Equal(t, next(w), "10.77.0.3 fd77::8")
+
 	// What is damaged means nothing.
 	file := filepath.Join(dir, "run", id+".last")
 	assert.NilError(t, os.WriteFile(file, []byte("10.9.9.9\nnonsense\n\xff\nfd77::9\n"), 0o600))
@@ -39,7 +46,9 @@ func TestAnAddressIsNotGivenAgainAtOnceByTheNextDaemon(t *testing.T) {
 	assert.Equal(t, next(w), "10.77.0.2 fd77::a")
 	_, err = jobs.NetworkRemove.Run(t.Context(), w.eng, jobs.NetworkRemoveIn{Network: "web"})
 	assert.NilError(t, err)
-	entries, err := os.ReadDir(filepath.Join(dir, "run"))
-	assert.NilError(t, err)
-	assert.Equal(t, len(entries), 0)
+	for _, folder := range []string{"run", "networks"} {
+		entries, err = os.ReadDir(filepath.Join(dir, folder))
+		assert.NilError(t, err)
+		assert.Equal(t, len(entries), 0)
+	}
 }

@@ -68,7 +68,7 @@ func (n *Networks) removeNetwork(ctx context.Context, nw *Network) error {
 	if err != nil {
 		return fmt.Errorf("error while removing network %s: %w", nw.Name, err)
 	}
-	_ = n.cfg.FS.Remove(n.lastGivenPath(nw.ID)) // else the next start removes it
+	n.forgetGiven(nw.ID)
 	n.event(events.ActionDestroy, nw, nil)
 	return nil
 }
