@@ -28,7 +28,10 @@ run() {
 parts=$(cat parts)
 for part in $parts; do
 	case $part in
-	guest) run guest ./guest.test -test.v -test.timeout 20m $(cat arguments) ;;
+	guest)
+		run macvlan ./macvlan.test -test.v -test.timeout 10m
+		run guest ./guest.test -test.v -test.timeout 20m $(cat arguments)
+		;;
 	conformance)
 		TMPDIR=/var/tmp run overlay2 ./overlay2.test -test.v -test.timeout 20m
 		EXECTEST_SLICE=enginetest.slice run "native, systemd" ./native.test -test.v -test.timeout 20m -test.run Conformance

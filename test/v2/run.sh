@@ -76,7 +76,10 @@ payload() {
 	static() { CGO_ENABLED=1 go test -c -tags "$1" -ldflags '-s -w -extldflags -static' -o "$bin/$2" "$3"; }
 	for part in $parts; do
 		case $part in
-		guest) static 'v2 netgo osusergo' guest.test ./test/v2 ;;
+		guest)
+			static 'v2 netgo osusergo' guest.test ./test/v2
+			static 'netgo osusergo' macvlan.test ./networkdriver/macvlan
+			;;
 		conformance)
 			static 'seccomp netgo osusergo' native.test ./execdriver/native
 			static 'seccomp netgo osusergo' oci.test ./execdriver/oci
