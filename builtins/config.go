@@ -33,6 +33,7 @@ type Config struct {
 	CgroupParent        string // "" is the cgroup driver's default
 	DefaultShmSizeBytes int64
 	DefaultStopTimeout  time.Duration // negative waits for ever
+	ShutdownTimeout     time.Duration // of running requests; only told of
 
 	Isolation  // of containers
 	Network    NetworkConfig

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -115,8 +116,10 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 		return fmt.Errorf("containers: %w", err)
 	}
 	users.Containers = ctrs
+	keep := &atomic.Bool{} // containers, when the daemon stops
+	keep.Store(cfg.LiveRestore)
 	eng.OnShutdown("containers", func(ctx context.Context) error {
-		if !cfg.LiveRestore {
+		if !keep.Load() {
 			ctrs.StopAll(ctx)
 		}
 		return ctrs.Close()
@@ -131,17 +134,18 @@ func (set *Set) Install(ctx context.Context, eng *engine.Engine, cfg Config) err
 	img.Install(eng)
 	ctrs.Install(eng)
 	nets.Install(eng)
-	system.New(system.Config{
+	sys := system.New(system.Config{
 		EngineID: id.ID, DataRoot: filepath.Clean(cfg.DataRoot),
 		StorageDriver: graphName, DefaultRuntime: cfg.DefaultRuntime, CgroupDriver: cfg.CgroupDriver, LogDriver: cfg.LogDriver,
 		// none writes nothing, and so is on no list of what can be read.
 		LogDrivers: append(set.Logs.Names(), "none"),
 		APIVersion: server.MaxAPIVersion, MinAPIVersion: cfg.MinAPIVersion,
 		InitBinary: cmp.Or(cfg.InitPath, stockInit),
-		Registries: regs.ServiceConfig(),
-		Labels:     cfg.Labels, Debug: cfg.Debug, LiveRestore: cfg.LiveRestore, SecurityOptions: append(security, securityOptions(remap)...),
+		Live:       cfg.live(regs), SecurityOptions: append(security, securityOptions(remap)...),
 		Containers: containerCounts{ctrs}, Images: img, Graph: graph, Networks: nets, Events: bus, Runtime: execDrivers{set, cfg}, Checkers: []system.Checker{ctrs, img},
-	}).Install(eng)
+	})
+	sys.Install(eng)
+	set.onReload(id.ID, bus, img, sys, keep)
 
 	for _, name := range set.Jobs.Names() {
 		install, _ := set.Jobs.Get(name)

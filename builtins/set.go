@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 
 	"github.com/jobengine/engine/builtins/supervised"
 	"github.com/jobengine/engine/engine"
@@ -28,6 +29,7 @@ type Set struct {
 
 	server *server.Server // once it is installed
 	sealed []string       // names of the exec drivers that the embedded supervisor has
+	reload atomic.Pointer[func(Config) error]
 }
 
 // Default is the set of a plain engine.

@@ -51,7 +51,7 @@ func Main(set *builtins.Set, args []string) int {
 	case cfg.CleanUp:
 		err = cleanUp(set, cfg, log)
 	default:
-		err = run(set, cfg, log)
+		err = run(set, newConfigured(set, log, args, cfg, flags), log)
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "engine -d: %v\n", err)
@@ -61,9 +61,10 @@ func Main(set *builtins.Set, args []string) int {
 }
 
 // run is the life of a daemon.
-func run(set *builtins.Set, cfg *Config, log *logrus.Logger) error {
+func run(set *builtins.Set, configured *configured, log *logrus.Logger) error {
+	cfg := configured.config()
 	unix.Umask(0o022)
-	ctx, untrap := trap(log)
+	ctx, untrap := trap(log, configured.reload)
 	defer untrap()
 
 	// One daemon for a data root and an exec root: locks say so, not files.
@@ -116,7 +117,7 @@ func run(set *builtins.Set, cfg *Config, log *logrus.Logger) error {
 		}
 	}
 
-	deadline, cancel := context.WithTimeout(context.Background(), cfg.shutdownTimeout())
+	deadline, cancel := context.WithTimeout(context.Background(), configured.config().shutdownTimeout())
 	defer cancel()
 	if booted != nil && failed == nil {
 		<-booted // a boot in progress sees ctx end, or finishes
@@ -222,7 +223,8 @@ func (cfg *Config) parts(log *logrus.Logger) builtins.Config {
 		CgroupParent: cfg.CgroupParent, DefaultShmSizeBytes: int64(cfg.DefaultShmSize),
 		DefaultStopTimeout: time.Duration(cfg.DefaultStopTimeoutSeconds) * time.Second,
 		Isolation:          cfg.Isolation.Isolation, Limits: cfg.Limits.Limits, Network: cfg.Network.NetworkConfig, Registries: cfg.Registries.Registries, GC: &cfg.GC.GC,
-		Labels: cfg.Labels, LiveRestore: cfg.LiveRestore, MinAPIVersion: cfg.MinAPIVersion,
+		ShutdownTimeout: time.Duration(cfg.ShutdownTimeoutSeconds) * time.Second,
+		Labels:          cfg.Labels, LiveRestore: cfg.LiveRestore, MinAPIVersion: cfg.MinAPIVersion,
 		Debug: cfg.Debug, Log: log,
 	}
 }

@@ -13,8 +13,8 @@ import (
 
 // trap gives a context that ends with the first SIGINT or SIGTERM. The third
 // one ends the process at once. SIGQUIT and SIGUSR1 write the stacks of all
-// goroutines to stderr.
-func trap(log *logrus.Logger) (context.Context, func()) {
+// goroutines to stderr. SIGHUP calls reload.
+func trap(log *logrus.Logger, reload func()) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGHUP)
@@ -37,7 +37,7 @@ func trap(log *logrus.Logger) (context.Context, func()) {
 					log.Infof("%v: shutting down", sig)
 					cancel()
 				case syscall.SIGHUP:
-					log.Warn("SIGHUP: this version does not reload its configuration yet; restart the daemon, containers run on")
+					go reload() // one waits for the other, but no signal for them
 				default:
 					_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 2)
 				}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -55,8 +56,9 @@ type Images struct {
 	store      *store.Store
 	blobs      *fetch.Store
 	transfers  transfers
-	uploading  chan struct{}  // has room for those that may run at the same time
-	eng        *engine.Engine // has the job image_verify
+	client     atomic.Pointer[registry.Client]
+	uploading  atomic.Pointer[chan struct{}] // has room for those that may run at the same time
+	eng        *engine.Engine                // has the job image_verify
 	background sync.WaitGroup
 	pruning    sync.Mutex // one prune at a time
 	gc         collector
@@ -102,16 +104,15 @@ func New(cfg Config) (*Images, error) {
 		limits := DefaultGC()
 		cfg.GC = &limits
 	}
-	i := &Images{Config: cfg, store: s, uploading: make(chan struct{}, cfg.Uploads)}
+	i := &Images{Config: cfg, store: s}
+	i.limitUploads(cfg.Uploads)
 	i.gc.limits = *cfg.GC
 	if i.Registry == nil {
 		if i.Registry, err = registry.New(registry.Config{}); err != nil {
 			return nil, err
 		}
 	}
-	if i.Registry.Notice == nil {
-		i.Registry.Notice = func(text string) { cfg.Log.Warn("images: " + text) }
-	}
+	i.useRegistry(i.Registry)
 	i.blobs, err = fetch.Open(fetch.Config{
 		Dir: filepath.Join(cfg.Root, "images", cfg.GraphDriver, "blobs"), Parallel: cfg.Downloads, Attempts: cfg.DownloadAttempts, Wait: cfg.RetryWait,
 		Final: func(err error) bool { return registry.IsRefusal(err) || errors.Is(err, registry.ErrRange) },

@@ -39,7 +39,7 @@ func (i *Images) pull(ctx context.Context, job *engine.StreamJob[jobs.PullOpen],
 		}
 		p.platform = &want
 	}
-	err = i.Registry.Each(ctx, ref, in.Auth, registry.ActionPull, func(repo *registry.Repository) error {
+	err = i.client.Load().Each(ctx, ref, in.Auth, registry.ActionPull, func(repo *registry.Repository) error {
 		return p.pullFrom(ctx, repo, in.All)
 	})
 	if err != nil {

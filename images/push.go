@@ -55,7 +55,7 @@ func (i *Images) push(ctx context.Context, job *engine.StreamJob[jobs.PushOpen],
 		return none, err
 	}
 	p.known = i.knownBlobs()
-	err = i.Registry.Each(ctx, named, in.Auth, registry.ActionPush, func(repo *registry.Repository) error {
+	err = i.client.Load().Each(ctx, named, in.Auth, registry.ActionPush, func(repo *registry.Repository) error {
 		for _, ref := range p.refs {
 			if err := p.pushOne(ctx, repo, ref); err != nil {
 				return err
@@ -332,17 +332,18 @@ func (p *pusher) pushLayers(ctx context.Context, repo *registry.Repository, img 
 
 // slot waits for one of the uploads that may run at the same time.
 func (p *pusher) slot(ctx context.Context, diffID digest.Digest) (release func(), err error) {
+	room := *p.uploading.Load()
 	select {
-	case p.uploading <- struct{}{}:
+	case room <- struct{}{}:
 	default:
 		if err := p.out.send(layerMessage(diffID, "Waiting", &jsonstream.Progress{})); err != nil {
 			return nil, err
 		}
 		select {
-		case p.uploading <- struct{}{}:
+		case room <- struct{}{}:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
-	return func() { <-p.uploading }, nil
+	return func() { <-room }, nil
 }

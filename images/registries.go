@@ -20,7 +20,7 @@ import (
 
 // login asks a registry whether credentials are good.
 func (i *Images) login(ctx context.Context, _ *engine.Job, in jobs.AuthIn) (jobs.AuthOut, error) {
-	identity, err := i.Registry.Login(ctx, in.Auth)
+	identity, err := i.client.Load().Login(ctx, in.Auth)
 	if err != nil {
 		return jobs.AuthOut{}, err
 	}
@@ -52,7 +52,7 @@ func (i *Images) search(ctx context.Context, _ *engine.Job, in jobs.SearchIn) (j
 	if in.Limit < 1 || in.Limit > 100 {
 		return none, errs.Invalid("Limit %d is outside the range of [1, 100]", in.Limit)
 	}
-	found, err := i.Registry.Search(ctx, in.Term, in.Limit, in.Auth)
+	found, err := i.client.Load().Search(ctx, in.Term, in.Limit, in.Auth)
 	if err != nil {
 		return none, err
 	}
@@ -80,7 +80,7 @@ func (i *Images) remote(ctx context.Context, image string, auth *api.AuthConfig,
 	case reference.Tagged:
 		wanted = r.Tag()
 	}
-	err = i.Registry.Each(ctx, named, auth, registry.ActionPull, func(repo *registry.Repository) error {
+	err = i.client.Load().Each(ctx, named, auth, registry.ActionPull, func(repo *registry.Repository) error {
 		m, err := repo.Manifest(ctx, wanted)
 		if err != nil {
 			return err

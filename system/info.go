@@ -25,6 +25,7 @@ func (s *System) info(_ context.Context, _ *engine.Job, _ jobs.InfoIn) (jobs.Inf
 	for name, r := range s.Runtime.Runtimes() {
 		runtimes[name] = system.RuntimeWithStatus{Runtime: system.Runtime{Path: r.Path, Args: r.Args}}
 	}
+	live := s.live.Load()
 	return jobs.InfoOut{Info: system.Info{
 		ID:                s.EngineID,
 		Containers:        running + paused + stopped,
@@ -45,7 +46,7 @@ func (s *System) info(_ context.Context, _ *engine.Job, _ jobs.InfoIn) (jobs.Inf
 		CPUSet:             cg.CPUSet,
 		PidsLimit:          cg.Pids,
 		IPv4Forwarding:     hostinfo.IPForwarding(),
-		Debug:              s.Debug,
+		Debug:              live.Debug,
 		NFd:                hostinfo.OpenFiles(),
 		OomKillDisable:     cg.OOMKillDisable,
 		NGoroutines:        runtime.NumGoroutine(),
@@ -60,7 +61,7 @@ func (s *System) info(_ context.Context, _ *engine.Job, _ jobs.InfoIn) (jobs.Inf
 		OSType:             runtime.GOOS,
 		Architecture:       s.host.Machine,
 		IndexServerAddress: indexServer,
-		RegistryConfig:     s.Registries,
+		RegistryConfig:     live.Registries,
 		NCPU:               s.host.CPUs,
 		MemTotal:           s.host.MemoryBytes,
 		DockerRootDir:      s.DataRoot,
@@ -68,12 +69,12 @@ func (s *System) info(_ context.Context, _ *engine.Job, _ jobs.InfoIn) (jobs.Inf
 		HTTPSProxy:         os.Getenv("HTTPS_PROXY"),
 		NoProxy:            os.Getenv("NO_PROXY"),
 		Name:               s.host.Name,
-		Labels:             append([]string{}, s.Labels...),
+		Labels:             append([]string{}, live.Labels...),
 		ServerVersion:      version.Version,
 		Runtimes:           runtimes,
 		DefaultRuntime:     s.DefaultRuntime,
 		Swarm:              swarm.Info{LocalNodeState: swarm.LocalNodeStateInactive},
-		LiveRestoreEnabled: s.LiveRestore,
+		LiveRestoreEnabled: live.LiveRestore,
 		RuncCommit:         system.Commit{ID: linked("github.com/opencontainers/runc")},
 		InitBinary:         s.InitBinary,
 		SecurityOptions:    s.securityOptions(),

@@ -1,6 +1,8 @@
 package system
 
 import (
+	"sync/atomic"
+
 	"github.com/moby/moby/api/types/registry"
 
 	"github.com/jobengine/engine/engine"
@@ -19,9 +21,6 @@ type Config struct {
 	LogDrivers     []string // that there are
 	APIVersion     string   // newest that is served
 	MinAPIVersion  string
-	Labels         []string
-	Debug          bool
-	LiveRestore    bool
 	InitBinary     string   // what --init runs
 	Warnings       []string // what boot found out
 	// SecurityOptions that are on besides those that follow from the host, such as name=userns.
@@ -33,18 +32,34 @@ type Config struct {
 	Networks   Networks
 	Events     Events
 	Runtime    Runtimes
-	Registries *registry.ServiceConfig // how registries are reached
-	Checkers   []Checker               // asked in this order
+	Live       Live
+	Checkers   []Checker // asked in this order
+}
+
+// Live is what can be changed while the engine runs.
+type Live struct {
+	Labels      []string
+	Debug       bool
+	LiveRestore bool
+	Registries  *registry.ServiceConfig // how registries are reached
 }
 
 // System answers for the engine as a whole.
 type System struct {
 	Config
 	host host
+	live atomic.Pointer[Live]
 }
 
 // New makes the noun.
-func New(cfg Config) *System { return &System{Config: cfg, host: readHost()} }
+func New(cfg Config) *System {
+	s := &System{Config: cfg, host: readHost()}
+	s.Configure(cfg.Live)
+	return s
+}
+
+// Configure changes what can be changed.
+func (s *System) Configure(l Live) { s.live.Store(&l) }
 
 // Install registers the jobs of the system.
 func (s *System) Install(eng *engine.Engine) {

@@ -253,7 +253,7 @@ func (b *Blob) attempts(file *os.File, sum hash.Hash) error {
 		if b.State().Bytes-before >= progress {
 			failures = 0
 		}
-		if failures++; b.final(err) || failures >= b.store.Attempts || total > 100*b.store.Attempts {
+		if failures++; b.final(err) || failures >= b.store.attempts() || total > 100*b.store.attempts() {
 			return err
 		}
 		wait := max(b.store.Later(err), min(b.store.Wait<<(failures-1), 30*time.Second))

@@ -155,13 +155,37 @@ func (s *Store) leave(b *Blob) {
 			return
 		}
 	}
-	if len(s.queue) > 0 {
+	if len(s.queue) > 0 && s.active <= s.Parallel {
 		next := s.queue[0]
 		s.queue = s.queue[1:]
 		close(next.turn)
 		return
 	}
 	s.active--
+}
+
+// Limit changes how many blobs are downloaded at the same time, and how often one
+// may fail. What is under way goes on.
+func (s *Store) Limit(parallel, attempts int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if parallel > 0 {
+		s.Parallel = parallel
+	}
+	if attempts > 0 {
+		s.Attempts = attempts
+	}
+	for len(s.queue) > 0 && s.active < s.Parallel {
+		s.active++
+		close(s.queue[0].turn)
+		s.queue = s.queue[1:]
+	}
+}
+
+func (s *Store) attempts() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Attempts
 }
 
 func (s *Store) forget(b *Blob) {
