@@ -1,10 +1,15 @@
 package networks
 
 import (
+	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/moby/moby/api/types/network"
+
+	"github.com/jobengine/engine/networks/ipam"
 )
 
 // checkIPAM says what is wrong with one range of addresses.
@@ -55,6 +60,18 @@ func checkIPAM(c network.IPAMConfig, v6 bool) (bad []string) {
 		inside("invalid auxiliary address "+name+": ", a)
 	}
 	return bad
+}
+
+// checkAux: each address that is set aside is another one, and none is the gateway.
+func (s *subnet) checkAux() error {
+	taken := map[netip.Addr]bool{s.Gateway: s.Gateway.IsValid()}
+	for _, name := range slices.Sorted(maps.Keys(s.Aux)) {
+		if a := s.Aux[name]; taken[a] {
+			return fmt.Errorf("failed to allocate secondary ip address (%s:%s): %w", name, a, ipam.ErrInUse)
+		}
+		taken[s.Aux[name]] = true
+	}
+	return nil
 }
 
 func family(a netip.Addr) string {

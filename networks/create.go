@@ -230,6 +230,9 @@ func (n *Networks) chooseSubnets(r *record, asked *network.IPAM, ours, onHost []
 	}
 	for i := range r.Subnets {
 		s := &r.Subnets[i]
+		if err := s.checkAux(); err != nil {
+			return err
+		}
 		if s.Gateway.IsValid() || r.Internal && r.Driver != "bridge" {
 			continue
 		}
