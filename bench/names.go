@@ -27,8 +27,9 @@ import (
 // of users. Who asks is this program, in the namespace of another container on it.
 func names(args []string) (err error) {
 	f := flag.NewFlagSet("names", flag.ContinueOnError)
-	rounds := f.Int("rounds", 9, "rounds; every daemon is asked once in each")
-	span := f.Duration("for", time.Second, "how long it is asked")
+	rounds := f.Int("rounds", 25, "rounds; every daemon is asked once in each")
+	span := f.Duration("for", 200*time.Millisecond, "how long it is asked")
+	first := f.Bool("ahead", false, aheadUsage)
 	strict := f.Bool("strict", false, "a missed bar is a failure")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -77,6 +78,11 @@ func names(args []string) (err error) {
 		pid := do("inspect", "-f", "{{.State.Pid}}", "asker")
 		if err != nil {
 			return fmt.Errorf("%s: %w", one.name, err)
+		}
+		if *first {
+			if err := ahead(d); err != nil {
+				return err
+			}
 		}
 		all = append(all, asked{one.name, "/proc/" + pid + "/ns/net", d.Pid()})
 	}

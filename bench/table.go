@@ -59,7 +59,7 @@ func (t *table) row(title string, all map[string]times) {
 			fmt.Printf(" %18s", "-")
 		}
 	}
-	fmt.Printf("  %9.1fx", t.ratio(title))
+	fmt.Printf("  %9.2fx", t.ratio(title))
 	if r := t.toRunc(title); r > 0 {
 		fmt.Printf(" %8.2fx", r)
 	}
