@@ -19,7 +19,7 @@ func ahead(daemons ...*harness.Daemon) error {
 	}
 	for _, pid := range pids {
 		// The scheduler shares the processors among sessions first (sched(7), autogroups).
-		if err := os.WriteFile("/proc/"+strconv.Itoa(pid)+"/autogroup", []byte("-10"), 0); err != nil {
+		if err := os.WriteFile("/proc/"+strconv.Itoa(pid)+"/autogroup", []byte("-20"), 0); err != nil {
 			return fmt.Errorf("get ahead of others: %w", err)
 		}
 	}
