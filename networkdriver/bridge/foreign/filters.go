@@ -185,11 +185,13 @@ func touches(messages []netlink.Message) bool {
 	return false
 }
 
-// keep looks again whenever something has changed.
+// keep looks again whenever something has changed, and after an error, which it tells of once: the
+// change that it came from may have been the last one.
 func (f *Filters) keep(changed <-chan struct{}) {
 	defer f.gone.Done()
 	tick := time.NewTicker(look)
 	defer tick.Stop()
+	failed := false
 	for {
 		old := false
 		select {
@@ -205,10 +207,12 @@ func (f *Filters) keep(changed <-chan struct{}) {
 			}
 		}
 		f.mu.Lock()
-		if f.wanted && !f.closed && (!old || f.legacyChanged()) {
-			if err := f.admit(); err != nil && f.cfg.Told != nil {
+		if f.wanted && !f.closed && (!old || failed || f.legacyChanged()) {
+			err := f.admit()
+			if err != nil && !failed && f.cfg.Told != nil {
 				f.cfg.Told(nil, nil, err)
 			}
+			failed = err != nil
 		}
 		f.mu.Unlock()
 	}

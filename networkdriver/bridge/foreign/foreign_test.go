@@ -102,6 +102,33 @@ func TestTheRuleStandsBeforeWhatDropsEverything(t *testing.T) {
 	}
 }
 
+func TestALookThatFailedIsRepeated(t *testing.T) {
+	f := host(t)
+	assert.NilError(t, f.Want(true))
+	told := make(chan error, 100)
+	f.mu.Lock()
+	own := f.cfg.Own
+	f.cfg.Own = strings.Repeat("x", 300) // the kernel takes no comment of this length
+	f.cfg.Told = func(_, _ []string, err error) {
+		if err != nil {
+			told <- err
+		}
+	}
+	f.mu.Unlock()
+	sh(t, "nft 'add table ip other; add chain ip other forward { type filter hook forward priority 0; policy drop; }'")
+	select {
+	case err := <-told:
+		assert.ErrorContains(t, err, "rules in chains of others")
+	case <-time.After(60 * time.Second):
+		t.Fatal("no error is told")
+	}
+	f.mu.Lock()
+	f.cfg.Own = own
+	f.mu.Unlock()
+	eventually(t, "our rule, though nothing else changes", func() bool { return ours(sh(t, "nft list ruleset")) == 1 })
+	assert.Equal(t, len(told), 0, "it is told once")
+}
+
 func TestFiltersThatLetThroughAreLeftAlone(t *testing.T) {
 	f := host(t)
 	sh(t, `nft 'add table ip a; add chain ip a fw { type filter hook forward priority 0; policy accept; }; add rule ip a fw ip saddr 192.0.2.1 drop
