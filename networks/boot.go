@@ -62,6 +62,7 @@ func (n *Networks) Boot(ctx context.Context) error {
 		}
 	}
 	n.resolveAll()
+	n.finishLeaving(ctx)
 	return failed
 }
 
@@ -190,14 +191,6 @@ func (n *Networks) adopt(box *Box) {
 		known = append(known, ep)
 	}
 	box.Endpoints = known
-	if !slices.ContainsFunc(known, func(ep *Endpoint) bool { return ep.Publishes }) {
-		// It was leaving the network that published them.
-		if next := n.publishing(box); next != nil {
-			next.Publishes = len(box.Ports) > 0
-		} else {
-			box.Ports = nil
-		}
-	}
 	n.ports.Take(box.Container, box.Ports)
 }
 

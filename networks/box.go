@@ -62,6 +62,7 @@ type Endpoint struct {
 	Config    *network.EndpointSettings
 	DNSNames  []string
 	Publishes bool // it has the ports of the box
+	Leaving   bool `json:",omitempty"` // a disconnect of it has begun
 
 	network *Network
 	box     *Box
@@ -447,13 +448,4 @@ func (n *Networks) boxPath(container string) string {
 // saveBox writes down what a later daemon has to know while the container runs.
 func (n *Networks) saveBox(box *Box) error {
 	return durable.WriteJSONUnsynced(n.cfg.FS, n.boxPath(box.Container), box, 0o600)
-}
-
-// saveBoxWithout is saveBox for a box that is about to lose an endpoint.
-func (n *Networks) saveBoxWithout(box *Box, leaving *Endpoint) error {
-	n.mu.Lock()
-	without := *box
-	without.Endpoints = slices.DeleteFunc(slices.Clone(box.Endpoints), func(ep *Endpoint) bool { return ep == leaving })
-	n.mu.Unlock()
-	return n.saveBox(&without)
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
+	"slices"
 
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/network"
@@ -139,12 +141,12 @@ func (n *Networks) dropPorts(box *Box) {
 }
 
 func (n *Networks) disconnect(ctx context.Context, box *Box, ep *Endpoint) error {
-	// Written before: an endpoint without an interface would be what a kill in between leaves.
-	if err := n.saveBoxWithout(box, ep); err != nil {
+	// Written before, so that the next daemon ends what a kill in between leaves half done.
+	if err := n.setLeaving(box, ep, true); err != nil {
 		return err
 	}
 	if err := failpoint.Hit(failpoint.EndpointLeaves); err != nil {
-		return errors.Join(err, n.saveBox(box))
+		return errors.Join(err, n.setLeaving(box, ep, false))
 	}
 	if err := n.removeEndpoint(ctx, ep, false, true); err != nil {
 		// It has no place there any more, whatever is left of it in the kernel.
@@ -165,4 +167,32 @@ func (n *Networks) disconnect(ctx context.Context, box *Box, ep *Endpoint) error
 		return nil // it is on no network any more
 	}
 	return err
+}
+
+// setLeaving writes down that an endpoint is about to go, or is not.
+func (n *Networks) setLeaving(box *Box, ep *Endpoint, leaving bool) error {
+	n.mu.Lock()
+	ep.Leaving = leaving
+	n.mu.Unlock()
+	return n.saveBox(box)
+}
+
+// finishLeaving ends the disconnects that a former daemon had begun.
+func (n *Networks) finishLeaving(ctx context.Context) {
+	for _, box := range n.allBoxes() {
+		for _, ep := range slices.Clone(box.Endpoints) {
+			if !ep.Leaving {
+				continue
+			}
+			if err := n.disconnect(ctx, box, ep); err != nil {
+				n.cfg.Log.Errorf("container %s: it was leaving network %s: %v", box.Name, ep.network.Name, err)
+			}
+		}
+	}
+}
+
+func (n *Networks) allBoxes() []*Box {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Collect(maps.Values(n.boxes))
 }

@@ -136,13 +136,7 @@ func (n *Networks) resolveAll() {
 
 // closeResolvers ends what answers containers; the rules that lead there stay.
 func (n *Networks) closeResolvers() {
-	n.mu.Lock()
-	boxes := make([]*Box, 0, len(n.boxes))
-	for _, box := range n.boxes {
-		boxes = append(boxes, box)
-	}
-	n.mu.Unlock()
-	for _, box := range boxes {
+	for _, box := range n.allBoxes() {
 		n.silence(box)
 	}
 }
