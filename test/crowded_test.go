@@ -11,7 +11,7 @@ import (
 
 // A network driver of a third party, in its own main.
 func TestAThirdPartysNetworkDriverWorksAsOursDo(t *testing.T) {
-	useGreeter(t)
+	useExample(t, "greeter")
 	host, lan := newMachines(t)
 	e := host.engine()
 	r := e.any("network", "create", "-d", "crowded", "-o", "room=many", "small")

@@ -17,7 +17,7 @@ import (
 // A third party builds docs/examples/greeter with plain `go build`, and gets a
 // whole engine with a job, a graph driver, an exec driver and a command more.
 func TestAThirdPartysEngineHasItsOwnJobDriversAndCommand(t *testing.T) {
-	useGreeter(t)
+	useExample(t, "greeter")
 	e := startLoaded(t, "-s", "counting", "-e", "announcing")
 
 	assert.Equal(t, e.must("greet", "Ada"), "Hello, Ada!")
@@ -37,16 +37,16 @@ func TestAThirdPartysEngineHasItsOwnJobDriversAndCommand(t *testing.T) {
 	assert.Assert(t, strings.Contains(info.Stderr, "No seccomp support"), "a plain build must say what it lacks: %s", info)
 }
 
-// useGreeter builds that engine; the daemons and clients of the test are of it.
-func useGreeter(t *testing.T) {
+// useExample builds an engine of docs/examples; the daemons and clients of the test are of it.
+func useExample(t *testing.T, name string) {
 	t.Helper()
 	root, err := harness.Root()
 	assert.NilError(t, err)
-	greeter := filepath.Join(t.TempDir(), "greeter")
-	build := exec.Command("go", "build", "-o", greeter, "./docs/examples/greeter")
+	program := filepath.Join(t.TempDir(), name)
+	build := exec.Command("go", "build", "-o", program, "./docs/examples/"+name)
 	build.Dir = root
 	build.Env = append(os.Environ(), "GOFLAGS=")
 	out, err := build.CombinedOutput()
 	assert.NilError(t, err, "%s", out)
-	t.Setenv("ENGINE_BIN", greeter)
+	t.Setenv("ENGINE_BIN", program)
 }

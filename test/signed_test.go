@@ -5,7 +5,6 @@ package test
 import (
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -17,16 +16,7 @@ import (
 // A third party's engine, docs/examples/signed, takes from registries what is
 // listed or signed, and nothing else comes in.
 func TestAThirdPartysEngineTakesSignedImagesOnly(t *testing.T) {
-	root, err := harness.Root()
-	assert.NilError(t, err)
-	signed := filepath.Join(t.TempDir(), "signed")
-	build := exec.Command("go", "build", "-o", signed, "./docs/examples/signed")
-	build.Dir = root
-	build.Env = append(os.Environ(), "GOFLAGS=")
-	out, err := build.CombinedOutput()
-	assert.NilError(t, err, "%s", out)
-
-	t.Setenv("ENGINE_BIN", signed)
+	useExample(t, "signed")
 	policy := t.TempDir()
 	e := startWith(t, harness.Options{Env: []string{"SIGNED_POLICY=" + policy}})
 	e.load() // an archive is its bearer's business: the job is about registries
