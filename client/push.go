@@ -1,6 +1,7 @@
 package client
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -24,6 +25,9 @@ func (Images) CmdPush(c *Cmd, args ...string) error {
 	named, err := c.remoteName(args[0], *all, *quiet)
 	if err != nil {
 		return err
+	}
+	if _, ok := named.(reference.Digested); ok {
+		return errors.New("cannot push a digest reference")
 	}
 	query := url.Values{}
 	if t, ok := named.(reference.Tagged); ok {
