@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 
+	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/jsonstream"
@@ -154,6 +155,9 @@ func (p *puller) pullOne(ctx context.Context, repo *registry.Repository, ref ref
 	}
 	old := p.store.Snapshot().ByName(canonical(ref))
 	img, err := p.bring(ctx, repo, top, manifest, names)
+	for again := 0; errors.Is(err, errVanished) && again < 5; again++ {
+		img, err = p.bring(ctx, repo, top, manifest, names)
+	}
 	if err != nil {
 		return false, err
 	}
@@ -196,6 +200,9 @@ func namesOf(ref reference.Named, top digest.Digest) ([]string, error) {
 	return names, nil
 }
 
+// errVanished says that somebody removed an image while it was pulled.
+var errVanished = errs.NotFound("No such image: it was removed while it was pulled")
+
 // bring makes the image of a manifest be there under the names.
 func (p *puller) bring(ctx context.Context, repo *registry.Repository, top, manifest *registry.Manifest, names []string) (*store.Image, error) {
 	origin := &store.Origin{Repository: repo.Name().Name(), MediaType: manifest.MediaType, Manifest: manifest.Raw}
@@ -219,14 +226,16 @@ func (p *puller) bring(ctx context.Context, repo *registry.Repository, top, mani
 	}
 	for _, name := range names {
 		if img := p.store.Snapshot().ByName(name); img == nil || img.ID != id {
-			if _, err := p.store.SetName(id, name, p.Clock.Now().UTC()); err != nil {
+			if _, err := p.store.SetName(id, name, p.Clock.Now().UTC()); errdefs.IsNotFound(err) {
+				return nil, errVanished
+			} else if err != nil {
 				return nil, err
 			}
 		}
 	}
 	img := p.store.Snapshot().ByID(id)
 	if img == nil {
-		return nil, errs.NotFound("No such image: %s: it was removed while it was pulled", id)
+		return nil, errVanished
 	}
 	return img, nil
 }

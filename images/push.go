@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/jsonstream"
@@ -145,12 +146,16 @@ func (p *pusher) pushOne(ctx context.Context, repo *registry.Repository, ref ref
 		return err
 	}
 	defer lease.Release()
-	model := p.model(img)
-	layers, err := p.pushLayers(ctx, repo, img, model)
+	// The lease keeps the layers, whoever removes the image meanwhile, but not its config.
+	config, err := p.store.RawConfig(img)
 	if err != nil {
+		if p.store.Snapshot().ByID(img.ID) == nil {
+			return fmt.Errorf("tag does not exist: %s", familiar(ref))
+		}
 		return err
 	}
-	config, err := p.store.RawConfig(img)
+	model := p.model(img)
+	layers, err := p.pushLayers(ctx, repo, img, model)
 	if err != nil {
 		return err
 	}
@@ -179,8 +184,8 @@ func (p *pusher) pushed(img *store.Image, ref reference.NamedTagged, m *registry
 		return err
 	}
 	if have := p.store.Snapshot().ByName(byDigest.String()); have == nil || have.ID != img.ID {
-		if _, err := p.store.SetName(img.ID, byDigest.String(), img.LastTagged); err != nil {
-			return err
+		if _, err := p.store.SetName(img.ID, byDigest.String(), img.LastTagged); err != nil && !errdefs.IsNotFound(err) {
+			return err // but that it is gone here is no matter to the registry
 		}
 	}
 	if err := p.out.send(jsonstream.Message{Status: fmt.Sprintf("%s: digest: %s size: %d", ref.Tag(), m.Digest, len(m.Raw))}); err != nil {
