@@ -149,7 +149,7 @@ func (p *pusher) pushOne(ctx context.Context, repo *registry.Repository, ref ref
 	// The lease keeps the layers, whoever removes the image meanwhile, but not its config.
 	config, err := p.store.RawConfig(img)
 	if err != nil {
-		if p.store.Snapshot().ByID(img.ID) == nil {
+		if errdefs.IsNotFound(err) {
 			return fmt.Errorf("tag does not exist: %s", familiar(ref))
 		}
 		return err

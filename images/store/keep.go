@@ -406,6 +406,12 @@ func (s *Store) tarRecord(ctx context.Context, chain digest.Digest) (layerRecord
 func (s *Store) RawConfig(img *Image) ([]byte, error) {
 	data, err := durable.Read(s.FS, filepath.Join(s.imageDir(img.ID), "config.json"))
 	if err != nil {
+		s.write.Lock() // a removal takes the files first
+		gone := s.Snapshot().ByID(img.ID) != img
+		s.write.Unlock()
+		if gone {
+			return nil, errs.NotFound("No such image: %s", img.ID)
+		}
 		return nil, errs.DataLoss("image %s: its config: %v", img.ID, err)
 	}
 	if digest.FromBytes(data) != img.ID {
