@@ -61,6 +61,7 @@ func (t *transfers) start(key transferKey, run func(context.Context, func(jsonst
 	t.all[key] = x
 	go func() {
 		defer cancel()
+		defer beThrifty()()
 		x.err = run(ctx, x.relay.tell)
 		t.mu.Lock()
 		delete(t.all, key)

@@ -230,8 +230,12 @@ func rehash(file *os.File, sum hash.Hash, size int64) (int64, error) {
 	if info.Size() > size {
 		return 0, file.Truncate(0)
 	}
-	n, err := io.CopyBuffer(struct{ io.Writer }{sum}, struct{ io.Reader }{file}, make([]byte, chunk))
-	return n, err
+	if info.Size() == 0 {
+		return 0, nil
+	}
+	buf := chunks.Get().(*[chunk]byte)
+	defer chunks.Put(buf)
+	return io.CopyBuffer(struct{ io.Writer }{sum}, struct{ io.Reader }{file}, buf[:])
 }
 
 // attempts gets the bytes that are missing, however often the connection breaks,
@@ -286,6 +290,8 @@ func (b *Blob) final(err error) bool {
 
 const chunk = 256 << 10
 
+var chunks = sync.Pool{New: func() any { return new([chunk]byte) }}
+
 // attempt reads from the source until its end, an error, or a silence.
 func (b *Blob) attempt(file *os.File, sum hash.Hash, have int64) error {
 	ctx, cancel := context.WithCancelCause(b.ctx)
@@ -300,7 +306,9 @@ func (b *Blob) attempt(file *os.File, sum hash.Hash, have int64) error {
 		body.Close()
 	})
 	defer quiet.Stop()
-	buf := make([]byte, chunk)
+	whole := chunks.Get().(*[chunk]byte)
+	defer chunks.Put(whole)
+	buf := whole[:]
 	skip := have - at // of a source that can only begin at the begin
 	for {
 		n, err := body.Read(buf)

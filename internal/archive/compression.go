@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/containerd/errdefs"
 	"github.com/klauspost/compress/gzip"
@@ -81,9 +82,14 @@ func Decompress(r io.Reader) (io.ReadCloser, Compression, error) {
 		}
 	case Zstd:
 		var z *zstd.Decoder
-		z, err = zstd.NewReader(b, zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(2))
+		if z, _ = zstdDecoders.Get().(*zstd.Decoder); z != nil {
+			err = z.Reset(b)
+		} else {
+			// Several streams at a time is what uses the processors; each is read in a goroutine of its own already.
+			z, err = zstd.NewReader(b, zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(1))
+		}
 		if err == nil {
-			out = z.IOReadCloser()
+			out = &zstdReader{z}
 		}
 	case Bzip2:
 		out = io.NopCloser(bzip2.NewReader(b))
@@ -96,6 +102,29 @@ func Decompress(r io.Reader) (io.ReadCloser, Compression, error) {
 		return nil, kind, decompressError(kind, src, err)
 	}
 	return &decompressor{out, kind, src}, kind, nil
+}
+
+// zstdDecoders are for the next stream: each has a window of some 8 MB, which would else wait for the collector
+// while the next layers allocate theirs.
+var zstdDecoders sync.Pool
+
+// zstdReader gives its decoder back when it is closed.
+type zstdReader struct{ z *zstd.Decoder }
+
+func (r *zstdReader) Read(p []byte) (int, error) {
+	if r.z == nil {
+		return 0, io.ErrClosedPipe
+	}
+	return r.z.Read(p)
+}
+
+func (r *zstdReader) Close() error {
+	if z := r.z; z != nil {
+		r.z = nil
+		_ = z.Reset(nil) // it lets go of its source
+		zstdDecoders.Put(z)
+	}
+	return nil
 }
 
 // source remembers whether it was the stream itself that failed to be read, or

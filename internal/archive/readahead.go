@@ -12,7 +12,8 @@ const (
 
 // ReadAhead reads r in a goroutine of its own, up to 1 MiB ahead, so that
 // decompressing and hashing run beside unpacking. Close waits for a Read of r
-// that is under way, and does not close r.
+// that is under way, and does not close r. Nobody reads while it closes, or
+// afterwards anything: its buffers are somebody else's then.
 func ReadAhead(r io.Reader) io.ReadCloser {
 	a := &ahead{
 		full:  make(chan chunk, aheadCount),
@@ -20,12 +21,15 @@ func ReadAhead(r io.Reader) io.ReadCloser {
 		stop:  make(chan struct{}),
 		done:  make(chan struct{}),
 	}
-	for range aheadCount {
-		a.empty <- make([]byte, aheadSize)
+	a.whole = aheads.Get().(*[aheadCount * aheadSize]byte)
+	for i := range aheadCount {
+		a.empty <- a.whole[i*aheadSize : (i+1)*aheadSize]
 	}
 	go a.fill(r)
 	return a
 }
+
+var aheads = sync.Pool{New: func() any { return new([aheadCount * aheadSize]byte) }}
 
 type chunk struct {
 	data []byte
@@ -39,8 +43,9 @@ type ahead struct {
 	done    chan struct{}
 	stopped sync.Once
 
-	now  chunk
-	rest []byte
+	now   chunk
+	rest  []byte
+	whole *[aheadCount * aheadSize]byte // what all buffers are parts of
 }
 
 func (a *ahead) fill(r io.Reader) {
@@ -101,7 +106,12 @@ func (a *ahead) Read(p []byte) (int, error) {
 }
 
 func (a *ahead) Close() error {
-	a.stopped.Do(func() { close(a.stop) })
-	<-a.done
+	a.stopped.Do(func() {
+		close(a.stop)
+		<-a.done
+		a.now, a.rest = chunk{err: io.ErrClosedPipe}, nil
+		aheads.Put(a.whole)
+		a.whole = nil
+	})
 	return nil
 }
