@@ -5,6 +5,7 @@
 package quiet
 
 import (
+	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -23,7 +24,12 @@ type After struct {
 func New(rest time.Duration, f func()) *After { return &After{rest: rest, f: f, born: time.Now()} }
 
 // Memory gives what is not used any more back to the kernel after each burst of work.
-func Memory(rest time.Duration) *After { return New(rest, debug.FreeOSMemory) }
+func Memory(rest time.Duration) *After {
+	return New(rest, func() {
+		runtime.GC() // what lies in pools goes with the second collection
+		debug.FreeOSMemory()
+	})
+}
 
 // Touch says that there is work. It may be called often and by many.
 func (a *After) Touch() {
