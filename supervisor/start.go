@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jobengine/engine/execdriver"
@@ -27,14 +28,14 @@ func (s *supervisor) start(q protocol.Start) (reply, error) {
 	case released:
 		return reply{}, fmt.Errorf("the container has been started: %w", execdriver.ErrExists)
 	case c.isEnded() && st.Started:
-		// Whether the user's program ever ran, nobody knows.
-		return reply{}, fmt.Errorf("the supervisor died while it started the container, which has ended: %w", execdriver.ErrNotRunning)
+		return reply{}, errCutOff
 	case c.isEnded():
 		return reply{}, execdriver.ErrNotRunning
 	}
 	// Written before, as the process may be gone right after. A predecessor may have
 	// come so far and died; then the driver's Start finds a running container.
 	phase.Mark("supervisor", "start arrives")
+	again := st.Started
 	st.Started, st.StartOp = true, q.Op
 	if err := st.save(c.dir); err != nil {
 		return reply{}, err
@@ -42,7 +43,9 @@ func (s *supervisor) start(q protocol.Start) (reply, error) {
 	if err := failpoint.Hit(failpoint.StartSaved); err != nil {
 		return reply{}, err
 	}
-	if err := c.driver.Start(context.Background(), q.ID); err != nil {
+	if err := c.driver.Start(context.Background(), q.ID); again && errors.Is(err, execdriver.ErrNotRunning) {
+		return reply{}, errCutOff
+	} else if err != nil {
 		return reply{}, err
 	}
 	c.mu.Lock()
@@ -52,3 +55,6 @@ func (s *supervisor) start(q protocol.Start) (reply, error) {
 	go s.watchOOM(c)
 	return reply{}, nil
 }
+
+// errCutOff: whether the user's program ever ran, nobody knows.
+var errCutOff = fmt.Errorf("the supervisor died while it started the container, which has ended: %w", execdriver.ErrNotRunning)

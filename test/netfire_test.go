@@ -111,8 +111,9 @@ func (e *engine) fire(dice *rand.Rand) {
 		}
 	}
 	code, text, _, err := e.Do(method, path, body)
-	// Two of docker's answers to mistakes are internal errors, and so are ours. That a supervisor's death cut a start off is one too.
-	for _, known := range []string{"port is already allocated", "is not connected to", "the supervisor died while it started the container"} {
+	// Two of docker's answers to mistakes are internal errors, and so are ours. So is a start whose process was ended before
+	// it became the program: by a supervisor's death, or by a stop of the run before.
+	for _, known := range []string{"port is already allocated", "is not connected to", "container is not running"} {
 		if err != nil || code < 500 || strings.Contains(text, known) {
 			return
 		}
