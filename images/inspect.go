@@ -2,8 +2,10 @@ package images
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/api/types/storage"
 
@@ -24,7 +26,7 @@ func (i *Images) inspect(ctx context.Context, _ *engine.Job, in jobs.ImageInspec
 		return jobs.ImageInspectOut{}, err
 	}
 	c := img.Config
-	out := jobs.ImageInspectOut{ParentID: img.Parent.String(), InspectResponse: image.InspectResponse{
+	out := jobs.ImageInspectOut{ParentID: img.Parent.String(), DockerVersion: img.Docker, InspectResponse: image.InspectResponse{
 		ID:           img.ID.String(),
 		Comment:      comment(img),
 		Author:       c.Author,
@@ -45,7 +47,24 @@ func (i *Images) inspect(ctx context.Context, _ *engine.Job, in jobs.ImageInspec
 		out.RootFS.Layers = append(out.RootFS.Layers, diffID.String())
 	}
 	out.GraphDriver = i.driverData(ctx, img)
+	if in.Builder {
+		out.Container, out.ContainerConfig = i.builder(img)
+	}
 	return out, nil
+}
+
+// builder is what docker's former builder left in an image's config: the
+// container that was committed, and its configuration.
+func (i *Images) builder(img *store.Image) (id string, config *container.Config) {
+	var left struct {
+		Container string            `json:"container"`
+		Config    *container.Config `json:"container_config"`
+	}
+	// No one has to be able to read it: nothing but clients of old shows it.
+	if data, err := i.store.RawConfig(img); err != nil || json.Unmarshal(data, &left) != nil {
+		return "", nil
+	}
+	return left.Container, left.Config
 }
 
 // driverData is what the graph driver says of the uppermost layer.

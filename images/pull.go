@@ -56,6 +56,9 @@ func pulledReference(in jobs.PullIn) (reference.Named, error) {
 	if err != nil {
 		return nil, errs.Invalid("%v", err)
 	}
+	if name := reference.FamiliarName(named); name == "scratch" {
+		return nil, errs.Forbidden("'%s' is a reserved name", name)
+	}
 	if in.Tag != "" {
 		named = reference.TrimNamed(named)
 		if d, derr := digest.Parse(in.Tag); derr == nil {

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/api/types/registry"
 
@@ -127,27 +128,36 @@ type ImageDeleteIn struct {
 	Image   string `job:"arg"`
 	Force   bool
 	NoPrune bool
+	// Platforms are "os/arch[/variant]": only what the name is for them goes. None is all of it.
+	Platforms []string
 }
 
 // ImageDeleteOut lists what was untagged and deleted, in order.
 type ImageDeleteOut struct{ Items []image.DeleteResponse }
 
-// ImageInspectIn names an image.
+// ImageInspectIn names an image. Builder asks for what its config says of the
+// container that it was made from.
 type ImageInspectIn struct {
 	Image    string `job:"arg"`
 	Platform string
+	Builder  bool
 }
 
-// ImageInspectOut is all there is to know of an image. ParentID is for the API
-// before 1.45 and "" where it is not known.
+// ImageInspectOut is all there is to know of an image. ParentID is "" where it
+// is not known. What follows are traces of docker's former builder in images
+// that it made, "" and nil in others.
 type ImageInspectOut struct {
 	image.InspectResponse
-	ParentID string
+	ParentID        string
+	DockerVersion   string
+	Container       string
+	ContainerConfig *container.Config
 }
 
 // HistoryIn names an image.
 type HistoryIn struct {
-	Image string `job:"arg"`
+	Image    string `job:"arg"`
+	Platform string
 }
 
 // HistoryOut is newest first.

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"time"
+
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/image"
@@ -57,24 +59,37 @@ func imageFor(v apiVersion, out *jobs.ImageInspectOut) any {
 		img.Identity = nil
 	}
 	if !v.before(52) {
-		return img
+		return imageSince52{img, out.ParentID, out.DockerVersion}
 	}
 	old := imageBefore52{
 		InspectResponse: img,
 		Parent:          out.ParentID,
 		Comment:         img.Comment,
 		Author:          img.Author,
+		DockerVersion:   out.DockerVersion,
 		Config:          imageConfigFor(v, img.Config),
 	}
 	if v.before(44) {
 		old.VirtualSize = &img.Size
+		if img.Created == "" {
+			img.Created = time.Time{}.Format(time.RFC3339Nano)
+		}
 	}
 	if v.before(45) {
-		none := ""
-		old.Container = &none
-		old.ContainerConfig = &configBefore52{Config: &container.Config{}}
+		of := out.ContainerConfig
+		if of == nil {
+			of = &container.Config{}
+		}
+		old.Container = &out.Container
+		old.ContainerConfig = &configBefore52{Config: of, OnBuild: of.OnBuild}
 	}
 	return old
+}
+
+type imageSince52 struct {
+	*image.InspectResponse
+	Parent        string `json:",omitempty"`
+	DockerVersion string `json:",omitempty"`
 }
 
 type imageBefore52 struct {

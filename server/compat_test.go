@@ -149,8 +149,10 @@ func TestListsOfImagesHaveTheirVersionsShape(t *testing.T) {
 func TestImageInspectionsHaveTheirVersionsShape(t *testing.T) {
 	checkShapes(t, []shape{
 		{"VirtualSize", 44, `7`, "-"},
-		{"Container", 45, `""`, "-"},
-		{"ContainerConfig.Cmd", 45, `null`, "-"},
+		{"Container", 45, `"c0ffee"`, "-"},
+		{"ContainerConfig.Cmd", 45, `["sh"]`, "-"},
+		{"ContainerConfig.OnBuild", 45, `["x"]`, "-"},
+		{"Created", 44, `"0001-01-01T00:00:00Z"`, "-"},
 		{"Descriptor", 48, "-", `{"mediaType":"","digest":"","size":0}`},
 		{"Config.Hostname", 50, `""`, "-"},
 		{"Config.AttachStdin", 50, `false`, "-"},
@@ -158,20 +160,28 @@ func TestImageInspectionsHaveTheirVersionsShape(t *testing.T) {
 		{"Config.Entrypoint", 52, `null`, "-"},
 		{"Config.Cmd", 52, `["sh"]`, `["sh"]`},
 		{"Config.Labels", 52, `null`, "-"},
-		{"Parent", 52, `"sha256:1"`, "-"},
+		{"Parent", 52, `"sha256:1"`, `"sha256:1"`},
 		{"Comment", 52, `""`, "-"},
 		{"Author", 52, `""`, "-"},
-		{"DockerVersion", 52, `""`, "-"},
+		{"DockerVersion", 52, `"20.10"`, `"20.10"`},
 		{"Identity", 53, "-", `{}`},
 		{"Id", 52, `"sha256:2"`, `"sha256:2"`},
 	}, func(v apiVersion) any {
-		out := jobs.ImageInspectOut{ParentID: "sha256:1"}
+		out := jobs.ImageInspectOut{ParentID: "sha256:1", DockerVersion: "20.10", Container: "c0ffee"}
+		out.ContainerConfig = &container.Config{Cmd: []string{"sh"}, OnBuild: []string{"x"}}
 		out.ID, out.Size = "sha256:2", 7
 		out.Descriptor, out.Identity = &ocispec.Descriptor{}, &image.Identity{}
 		out.Config = &dockerspec.DockerOCIImageConfig{ImageConfig: ocispec.ImageConfig{Cmd: []string{"sh"}}}
 		return imageFor(v, &out)
 	})
 	assert.Equal(t, at(t, imageFor(41, &jobs.ImageInspectOut{}), "Config.User"), `""`)
+	// What no builder of old has made has none of its traces.
+	checkShapes(t, []shape{
+		{"Parent", 52, `""`, "-"},
+		{"DockerVersion", 52, `""`, "-"},
+		{"Container", 45, `""`, "-"},
+		{"ContainerConfig.Cmd", 45, `null`, "-"},
+	}, func(v apiVersion) any { return imageFor(v, &jobs.ImageInspectOut{}) })
 }
 
 func TestNetworksHaveTheirVersionsShape(t *testing.T) {

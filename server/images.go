@@ -1,11 +1,8 @@
 package server
 
 import (
-	"encoding/json"
 	"net/http"
 	"strings"
-
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/internal/errs"
@@ -18,7 +15,10 @@ func (s *Server) getImages(w *response, r *request) error {
 		All:        r.flag("all"),
 		Digests:    r.flag("digests"),
 		SharedSize: r.flag("shared-size") && !r.version.before(42),
-		Manifests:  r.flag("manifests"),
+		Manifests:  r.flag("manifests") && !r.version.before(47),
+	}
+	if r.flag("identity") && !r.version.before(54) && !in.Manifests {
+		return errs.Invalid("conflicting options: identity requires manifests=1")
 	}
 	var err error
 	if in.Filters, err = r.filters(); err != nil {
@@ -38,23 +38,31 @@ func (s *Server) getImages(w *response, r *request) error {
 }
 
 func (s *Server) getImage(w *response, r *request) error {
-	platform, err := r.platform("platform")
+	platform, err := r.platform("platform", 49)
 	if err != nil {
 		return err
 	}
-	out, err := jobs.ImageInspect.Run(r.Context(), s.eng, jobs.ImageInspectIn{Image: r.vars["name"], Platform: platform}, caller(r))
-	if err != nil {
-		return err
+	if platform != "" && r.flag("manifests") {
+		return errs.Invalid("conflicting options: manifests and platform options cannot both be set")
 	}
 	v := r.version
 	if strings.HasPrefix(r.UserAgent(), "docker-compose/1.") && !v.before(45) {
 		v = 44 // whatever it asks for: it does not make a container anew without ContainerConfig
 	}
+	in := jobs.ImageInspectIn{Image: r.vars["name"], Platform: platform, Builder: v.before(45)}
+	out, err := jobs.ImageInspect.Run(r.Context(), s.eng, in, caller(r))
+	if err != nil {
+		return err
+	}
 	return writeJSON(w, http.StatusOK, imageFor(v, &out))
 }
 
 func (s *Server) getImageHistory(w *response, r *request) error {
-	out, err := jobs.History.Run(r.Context(), s.eng, jobs.HistoryIn{Image: r.vars["name"]}, caller(r))
+	platform, err := r.platform("platform", 48)
+	if err != nil {
+		return err
+	}
+	out, err := jobs.History.Run(r.Context(), s.eng, jobs.HistoryIn{Image: r.vars["name"], Platform: platform}, caller(r))
 	if err != nil {
 		return err
 	}
@@ -71,6 +79,10 @@ func (s *Server) postImageTag(w *response, r *request) error {
 
 func (s *Server) deleteImage(w *response, r *request) error {
 	in := jobs.ImageDeleteIn{Image: r.vars["name"], Force: r.flag("force"), NoPrune: r.flag("noprune")}
+	var err error
+	if in.Platforms, err = r.platforms("platforms", 50); err != nil {
+		return err
+	}
 	out, err := jobs.ImageDelete.Run(settled(r), s.eng, in, caller(r))
 	if err != nil {
 		return err
@@ -80,8 +92,13 @@ func (s *Server) deleteImage(w *response, r *request) error {
 
 // postImageCreate is two verbs in one route: pull with fromImage, else import.
 func (s *Server) postImageCreate(w *response, r *request) error {
+	platform := ""
+	if !r.version.before(32) {
+		platform = r.get("platform")
+	}
 	if image := r.get("fromImage"); image != "" {
-		return s.pull(w, r, image)
+		// Old clients end a name with a colon when they mean all of its tags.
+		return s.pull(w, r, strings.TrimSuffix(image, ":"), platform)
 	}
 	if r.get("fromSrc") == "" {
 		return errs.Invalid("fromImage or fromSrc: one of them is needed")
@@ -92,7 +109,7 @@ func (s *Server) postImageCreate(w *response, r *request) error {
 		Tag:        r.get("tag"),
 		Message:    r.get("message"),
 		Changes:    r.form["changes"],
-		Platform:   r.get("platform"),
+		Platform:   platform,
 	}
 	defer w.fullDuplex(r)()
 	_, err := jobs.Import.Run(r.Context(), s.eng, in, func(jobs.ImportOpen) (engine.Streams, error) {
@@ -101,8 +118,8 @@ func (s *Server) postImageCreate(w *response, r *request) error {
 	return endProgress(w, err)
 }
 
-func (s *Server) pull(w *response, r *request, image string) error {
-	in := jobs.PullIn{Image: image, Tag: r.get("tag"), Platform: r.get("platform")}
+func (s *Server) pull(w *response, r *request, image, platform string) error {
+	in := jobs.PullIn{Image: image, Tag: r.get("tag"), Platform: platform}
 	in.All = in.Tag == "" && !hasTag(image)
 	in.Auth = registryAuth(r)
 	_, err := jobs.Pull.Run(r.Context(), s.eng, in, func(jobs.PullOpen) (engine.Streams, error) {
@@ -117,16 +134,13 @@ func hasTag(ref string) bool {
 }
 
 func (s *Server) postImageLoad(w *response, r *request) error {
-	in := jobs.LoadIn{Quiet: r.flag("quiet")}
-	for _, text := range r.form["platform"] {
-		platform, err := platformFrom(text)
-		if err != nil {
-			return err
-		}
-		in.Platforms = append(in.Platforms, platform)
+	in := jobs.LoadIn{Quiet: r.flag("quiet") || !r.form.Has("quiet")}
+	var err error
+	if in.Platforms, err = r.archivePlatforms(); err != nil {
+		return err
 	}
 	defer w.fullDuplex(r)()
-	_, err := jobs.Load.Run(r.Context(), s.eng, in, func(jobs.LoadOpen) (engine.Streams, error) {
+	_, err = jobs.Load.Run(r.Context(), s.eng, in, func(jobs.LoadOpen) (engine.Streams, error) {
 		// The headers go with the first message, as dockerd's do: skopeo takes an answer for the
 		// end and sends no more of the archive.
 		w.Header().Set("Content-Type", "application/json")
@@ -134,28 +148,4 @@ func (s *Server) postImageLoad(w *response, r *request) error {
 		return engine.Streams{Stdout: flusher{w}}, nil
 	}, caller(r), engine.Stdin(r.Body))
 	return endProgress(w, err)
-}
-
-// platform reads a platform as the JSON object of the OCI and returns it as
-// os/arch[/variant]; "" is unset.
-func (r *request) platform(key string) (string, error) {
-	text := r.get(key)
-	if text == "" {
-		return "", nil
-	}
-	return platformFrom(text)
-}
-
-func platformFrom(text string) (string, error) {
-	var p ocispec.Platform
-	if err := json.Unmarshal([]byte(text), &p); err != nil {
-		return "", errs.Invalid("invalid value for platform: %w", err)
-	}
-	if p.OS == "" || p.Architecture == "" {
-		return "", errs.Invalid("invalid value for platform: os and architecture are needed")
-	}
-	if p.Variant == "" {
-		return p.OS + "/" + p.Architecture, nil
-	}
-	return p.OS + "/" + p.Architecture + "/" + p.Variant, nil
 }

@@ -18,14 +18,11 @@ func (s *Server) getImageArchive(w *response, r *request) error {
 	if name := r.vars["name"]; name != "" {
 		in.Images = []string{name}
 	}
-	for _, text := range r.form["platform"] {
-		platform, err := platformFrom(text)
-		if err != nil {
-			return err
-		}
-		in.Platforms = append(in.Platforms, platform)
+	var err error
+	if in.Platforms, err = r.archivePlatforms(); err != nil {
+		return err
 	}
-	_, err := jobs.Save.Run(r.Context(), s.eng, in, func(jobs.SaveOpen) (engine.Streams, error) {
+	_, err = jobs.Save.Run(r.Context(), s.eng, in, func(jobs.SaveOpen) (engine.Streams, error) {
 		return openTar(w), nil
 	}, caller(r))
 	return err

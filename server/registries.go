@@ -17,7 +17,7 @@ import (
 func (s *Server) postImagePush(w *response, r *request) error {
 	in := jobs.PushIn{Image: r.vars["name"], Tag: r.get("tag"), Auth: registryAuth(r)}
 	var err error
-	if in.Platform, err = r.platform("platform"); err != nil {
+	if in.Platform, err = r.platform("platform", 46); err != nil {
 		return err
 	}
 	if r.Header.Get(registry.AuthHeader) == "" {

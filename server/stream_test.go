@@ -225,7 +225,7 @@ func TestProgressThatFailsEndsInAnErrorDetail(t *testing.T) {
 			return jobs.LoadOut{}, errs.DataLoss("digest <differs>")
 		})
 	})
-	a := d.do("POST", "/images/load", "a tar", "Content-Type", "application/x-tar")
+	a := d.do("POST", "/images/load?quiet=0", "a tar", "Content-Type", "application/x-tar")
 	assert.Equal(t, a.StatusCode, 200)
 	assert.Equal(t, a.Header.Get("Content-Type"), "application/json")
 	assert.Equal(t, stdin.String(), "a tar")

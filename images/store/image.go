@@ -23,6 +23,7 @@ type Image struct {
 	ID         digest.Digest
 	Config     dockerspec.DockerOCIImage
 	Comment    string          // of the config, which the OCI type does not have
+	Docker     string          // the version of docker that made it, if its config says so
 	Chain      []digest.Digest // chain ids of the layers from the bottom
 	SizeBytes  int64           // of the files in all layers
 	Parent     digest.Digest   // "" where it is not known
@@ -84,11 +85,12 @@ func ParseConfig(data []byte) (*Image, error) {
 	}
 	extra := struct {
 		Comment string `json:"comment"`
+		Docker  string `json:"docker_version"`
 	}{}
 	if err := json.Unmarshal(data, &extra); err != nil {
 		return nil, errs.Invalid("invalid image config: %v", err)
 	}
-	img.Comment = extra.Comment
+	img.Comment, img.Docker = extra.Comment, extra.Docker
 	if t := img.Config.RootFS.Type; t != "layers" {
 		return nil, errs.Invalid("invalid image config: rootfs type is %q, not \"layers\"", t)
 	}
