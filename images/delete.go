@@ -47,10 +47,52 @@ func (d *deletion) run(in jobs.ImageDeleteIn) error {
 	if err != nil {
 		return err
 	}
+	if len(in.Platforms) > 0 {
+		return d.byPlatform(img, in)
+	}
+	return d.whole(img, in)
+}
+
+func (d *deletion) whole(img *store.Image, in jobs.ImageDeleteIn) error {
 	if isIDPrefix(img.ID, in.Image) {
 		return d.byID(img, in)
 	}
 	return d.byName(img, in)
+}
+
+// byPlatform removes what a name is for some platforms. All of them are looked
+// for before anything goes. With the main image its name goes.
+func (d *deletion) byPlatform(img *store.Image, in jobs.ImageDeleteIn) error {
+	wanted, err := parsePlatforms(in.Platforms)
+	if err != nil {
+		return err
+	}
+	snap := d.store.Snapshot()
+	main := false
+	var others []*store.Image
+	for n := range wanted {
+		one, err := forPlatform(snap, img, in.Image, &wanted[n])
+		switch {
+		case err != nil:
+			return err
+		case one.ID == img.ID:
+			main = true
+		case !slices.Contains(others, one):
+			if c := d.conflict(one, in.Force, true); c != nil {
+				return c.error()
+			}
+			others = append(others, one)
+		}
+	}
+	for _, one := range others {
+		if err := d.remove(one, !in.NoPrune); err != nil {
+			return err
+		}
+	}
+	if !main {
+		return nil
+	}
+	return d.whole(img, in)
 }
 
 // deletion is one run of delete.
@@ -121,6 +163,7 @@ func (d *deletion) remove(img *store.Image, prune bool) error {
 	for _, chain := range layers {
 		d.items = append(d.items, image.DeleteResponse{Deleted: chain.String()})
 	}
+	d.removeBeside(img)
 	if !prune {
 		return nil
 	}
@@ -133,6 +176,20 @@ func (d *deletion) remove(img *store.Image, prune bool) error {
 		d.Log.Warnf("images: remove %s, the unnamed parent of %s: %v", parent.ID, id, err)
 	}
 	return nil
+}
+
+// removeBeside removes what is left of an image that is gone: it for other
+// platforms, unless something needs that.
+func (d *deletion) removeBeside(img *store.Image) {
+	snap := d.store.Snapshot()
+	for _, other := range snap.Images {
+		if !slices.Contains(other.Beside, img.ID) || len(other.Names) > 0 || len(snap.Mains(other)) > 0 || d.conflict(other, false, false) != nil {
+			continue
+		}
+		if err := d.remove(other, false); err != nil && !errors.Is(err, store.ErrChanged) {
+			d.Log.Warnf("images: remove %s, another platform of %s: %v", other.ID, img.ID, err)
+		}
+	}
 }
 
 // obstacle is why an image cannot be removed.

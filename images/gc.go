@@ -205,7 +205,7 @@ func (i *Images) candidates(limits GC, now time.Time) []*store.Image {
 			i.store.Used(img.ID) // until now: nobody tells of the last moment
 		}
 		last[img.ID] = i.lastUsed(img.ID)
-		tagged := slices.ContainsFunc(img.Names, isTag)
+		tagged := isKept(snap, img)
 		if tagged && !limits.Unused || now.Sub(last[img.ID]) < limits.KeepFor || !i.collectable(snap, img) {
 			for _, chain := range img.Chain {
 				needed[chain] = true
@@ -218,7 +218,7 @@ func (i *Images) candidates(limits GC, now time.Time) []*store.Image {
 		return !slices.ContainsFunc(img.Chain, func(c digest.Digest) bool { return !needed[c] })
 	})
 	slices.SortStableFunc(may, func(a, b *store.Image) int {
-		aTagged, bTagged := slices.ContainsFunc(a.Names, isTag), slices.ContainsFunc(b.Names, isTag)
+		aTagged, bTagged := isKept(snap, a), isKept(snap, b)
 		switch {
 		case aTagged == bTagged:
 			return last[a.ID].Compare(last[b.ID])

@@ -14,11 +14,8 @@ import (
 // history tells the steps that an image was made in. Steps of parents that are
 // not here as images have no id.
 func (i *Images) history(_ context.Context, _ *engine.Job, in jobs.HistoryIn) (jobs.HistoryOut, error) {
-	img, err := i.find(in.Image)
+	img, err := i.findFor(in.Image, in.Platform)
 	if err != nil {
-		return jobs.HistoryOut{}, err
-	}
-	if err := usable(img); err != nil {
 		return jobs.HistoryOut{}, err
 	}
 	items := []image.HistoryResponseItem{}

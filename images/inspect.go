@@ -15,14 +15,8 @@ import (
 )
 
 func (i *Images) inspect(ctx context.Context, _ *engine.Job, in jobs.ImageInspectIn) (jobs.ImageInspectOut, error) {
-	img, err := i.find(in.Image)
+	img, err := i.findFor(in.Image, in.Platform)
 	if err != nil {
-		return jobs.ImageInspectOut{}, err
-	}
-	if err := usable(img); err != nil {
-		return jobs.ImageInspectOut{}, err
-	}
-	if err := checkPlatform(img, in.Image, in.Platform); err != nil {
 		return jobs.ImageInspectOut{}, err
 	}
 	c := img.Config

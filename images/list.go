@@ -135,7 +135,7 @@ func (f *filter) match(snap *store.Snapshot, img *store.Image, all bool) (tags, 
 		tags, digests = f.named(tags), f.named(digests)
 	}
 	switch unnamed := len(tags)+len(digests) == 0; {
-	case unnamed && (!all && len(snap.Children(img.ID)) > 0 || f.args.Has("dangling") && !f.dangling || f.args.Has("reference")),
+	case unnamed && (!all && (len(snap.Children(img.ID)) > 0 || isBeside(snap, img)) || f.args.Has("dangling") && !f.dangling || f.args.Has("reference")),
 		!unnamed && f.dangling && len(tags) > 0:
 		return nil, nil, false
 	}

@@ -5,16 +5,14 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/containerd/platforms"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/jsonstream"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/jobengine/engine/engine"
 	"github.com/jobengine/engine/images/bundle"
 	"github.com/jobengine/engine/images/store"
 	"github.com/jobengine/engine/internal/durable"
-	"github.com/jobengine/engine/internal/errs"
 	"github.com/jobengine/engine/jobs"
 )
 
@@ -22,13 +20,9 @@ import (
 // those before a faulty one stay.
 func (i *Images) load(ctx context.Context, job *engine.StreamJob[jobs.LoadOpen], in jobs.LoadIn) (jobs.LoadOut, error) {
 	defer i.collectSoon()
-	var wanted []ocispec.Platform
-	for _, text := range in.Platforms {
-		p, err := platforms.Parse(text)
-		if err != nil {
-			return jobs.LoadOut{}, errs.Invalid("%v", err)
-		}
-		wanted = append(wanted, p)
+	wanted, err := parsePlatforms(in.Platforms)
+	if err != nil {
+		return jobs.LoadOut{}, err
 	}
 	if err := job.Open(jobs.LoadOpen{}); err != nil {
 		return jobs.LoadOut{}, err
@@ -51,8 +45,12 @@ func (i *Images) load(ctx context.Context, job *engine.StreamJob[jobs.LoadOpen],
 		}
 	}
 	out := jobs.LoadOut{Loaded: []string{}}
+	var main digest.Digest
 	for _, img := range found {
-		loaded, err := i.loadImage(ctx, p, img, in.Quiet)
+		if !img.Beside {
+			main = digest.FromBytes(img.Config)
+		}
+		loaded, err := i.loadImage(ctx, p, img, main, in.Quiet)
 		if err != nil {
 			return out, err
 		}
@@ -61,8 +59,9 @@ func (i *Images) load(ctx context.Context, job *engine.StreamJob[jobs.LoadOpen],
 	return out, nil
 }
 
-// loadImage brings in one image of an archive and tells its names, or its id.
-func (i *Images) loadImage(ctx context.Context, p *progress, img bundle.Image, quiet bool) ([]string, error) {
+// loadImage brings in one image of an archive and tells its names, or its id,
+// unless it is beside the main one.
+func (i *Images) loadImage(ctx context.Context, p *progress, img bundle.Image, main digest.Digest, quiet bool) ([]string, error) {
 	sources := make([]store.Source, len(img.Layers))
 	for n, layer := range img.Layers {
 		sources[n] = store.Source{DiffID: layer.DiffID, Open: layer.Open, Done: layer.Done}
@@ -80,7 +79,11 @@ func (i *Images) loadImage(ctx context.Context, p *progress, img bundle.Image, q
 	if err != nil {
 		return nil, err
 	}
-	published, err := i.store.Publish(store.NewImage{Config: img.Config, Names: img.Names}, lease)
+	n := store.NewImage{Config: img.Config, Names: img.Names}
+	if img.Beside {
+		n.Beside = main
+	}
+	published, err := i.store.Publish(n, lease)
 	lease.Release()
 	if err != nil {
 		return nil, err
@@ -96,7 +99,7 @@ func (i *Images) loadImage(ctx context.Context, p *progress, img bundle.Image, q
 		p.send(jsonstream.Message{Stream: "Loaded image: " + text + "\n"})
 		loaded = append(loaded, text)
 	}
-	if len(loaded) == 0 {
+	if len(loaded) == 0 && !img.Beside {
 		p.send(jsonstream.Message{Stream: "Loaded image ID: " + id + "\n"})
 		loaded = []string{id}
 	}

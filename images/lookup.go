@@ -28,19 +28,13 @@ type Image struct {
 // another platform than the one that is given ("os/arch[/variant]", "" for any)
 // is not found. A damaged image is data loss, and cannot be used.
 func (i *Images) Lookup(ctx context.Context, ref, platform string) (Image, error) {
-	img, err := i.find(ref)
+	img, err := i.findFor(ref, platform)
 	for err == nil && !i.claimed(ctx, img.ID) {
 		if err = ctx.Err(); err == nil {
-			img, err = i.find(ref)
+			img, err = i.findFor(ref, platform)
 		}
 	}
 	if err != nil {
-		return Image{}, err
-	}
-	if err := usable(img); err != nil {
-		return Image{}, err
-	}
-	if err := checkPlatform(img, ref, platform); err != nil {
 		return Image{}, err
 	}
 	out := Image{ID: img.ID.String(), Config: img.Config, RepoTags: img.Tags, SizeBytes: img.SizeBytes}
@@ -71,21 +65,6 @@ func platformOf(img *store.Image) ocispec.Platform {
 	return platforms.Normalize(ocispec.Platform{
 		OS: img.Config.OS, Architecture: img.Config.Architecture, Variant: img.Config.Variant,
 	})
-}
-
-func checkPlatform(img *store.Image, ref, wanted string) error {
-	if wanted == "" {
-		return nil
-	}
-	want, err := platforms.Parse(wanted)
-	if err != nil {
-		return errs.Invalid("%v", err)
-	}
-	if have := platformOf(img); !platforms.OnlyStrict(want).Match(have) {
-		return errs.NotFound("image with reference %s was found but does not provide the specified platform (%s), only %s",
-			ref, platforms.FormatAll(want), platforms.FormatAll(have))
-	}
-	return nil
 }
 
 func platformWarning(p ocispec.Platform) string {

@@ -3,7 +3,6 @@ package images
 import (
 	"context"
 	"errors"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -46,14 +45,16 @@ func (i *Images) prune(ctx context.Context, _ *engine.Job, in jobs.ImagePruneIn)
 		if unnamed && len(snap.Children(img.ID)) > 0 || !in.Filters.Pruned(img.Created(), until, img.Config.Config.Labels) {
 			continue
 		}
-		if dangling && slices.ContainsFunc(img.Names, isTag) {
-			continue
+		if isBeside(snap, img) || dangling && isKept(snap, img) {
+			continue // what is beside another image goes with it
 		}
 		if err := ctx.Err(); err != nil {
 			return out, err
 		}
-		for _, l := range i.store.Layers(img) {
-			sizes[l.Chain.String()] = l.SizeBytes
+		for _, one := range append([]*store.Image{img}, snap.Others(img.ID)...) {
+			for _, l := range i.store.Layers(one) {
+				sizes[l.Chain.String()] = l.SizeBytes
+			}
 		}
 		out.ImagesDeleted = append(out.ImagesDeleted, i.pruneOne(img)...)
 	}

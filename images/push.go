@@ -133,13 +133,9 @@ func (p *pusher) pushOne(ctx context.Context, repo *registry.Repository, ref ref
 	if img == nil {
 		return fmt.Errorf("tag does not exist: %s", familiar(ref))
 	}
-	if err := usable(img); err != nil {
+	img, err := forPlatform(p.store.Snapshot(), img, familiar(ref), p.platform)
+	if err != nil {
 		return err
-	}
-	if p.platform != nil {
-		if err := checkPlatform(img, familiar(ref), platforms.FormatAll(*p.platform)); err != nil {
-			return err
-		}
 	}
 	lease, err := p.store.Lease(img)
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
-	"github.com/containerd/platforms"
 	"github.com/moby/moby/api/types/events"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -30,21 +29,34 @@ func (i *Images) save(ctx context.Context, job *engine.StreamJob[jobs.SaveOpen],
 	if err != nil {
 		return none, err
 	}
-	if err := checkPlatforms(picked, in.Platforms); err != nil {
+	wanted, err := parsePlatforms(in.Platforms)
+	if err != nil {
 		return none, err
 	}
 	var saved []bundle.Saved
 	for _, p := range picked {
-		lease, err := i.store.Lease(p.image)
+		images, err := i.platformsOf(p, wanted)
 		if err != nil {
 			return none, err
 		}
-		defer lease.Release()
-		one, err := i.savedImage(ctx, p)
-		if err != nil {
-			return none, err
+		var main bundle.Saved
+		for n, img := range images {
+			lease, err := i.store.Lease(img)
+			if err != nil {
+				return none, err
+			}
+			defer lease.Release()
+			one, err := i.savedImage(ctx, img, p.names)
+			if err != nil {
+				return none, err
+			}
+			if n == 0 {
+				main = one
+			} else {
+				main.Others = append(main.Others, one)
+			}
 		}
-		saved = append(saved, one)
+		saved = append(saved, main)
 	}
 	if err := job.Open(jobs.SaveOpen{}); err != nil {
 		return none, err
@@ -62,13 +74,12 @@ func (i *Images) save(ctx context.Context, job *engine.StreamJob[jobs.SaveOpen],
 	return none, nil
 }
 
-func (i *Images) savedImage(ctx context.Context, p pickedImage) (bundle.Saved, error) {
-	img := p.image
+func (i *Images) savedImage(ctx context.Context, img *store.Image, names []string) (bundle.Saved, error) {
 	config, err := i.store.RawConfig(img)
 	if err != nil {
 		return bundle.Saved{}, err
 	}
-	saved := bundle.Saved{Config: config, Created: img.Created(), Platform: platformOf(img), Names: p.names, Parent: img.Parent}
+	saved := bundle.Saved{Config: config, Created: img.Created(), Platform: platformOf(img), Names: names, Parent: img.Parent}
 	for n, chain := range img.Chain {
 		size, err := i.store.TarBytes(ctx, chain)
 		if err != nil {
@@ -182,23 +193,32 @@ func tagsOf(snap *store.Snapshot, repository string) []string {
 	return names
 }
 
-// checkPlatforms refuses images that are for none of the platforms asked for.
-func checkPlatforms(picked []pickedImage, wanted []string) error {
+// platformsOf gives what is to be saved of an image: it for each platform that
+// is wanted, and without a wish for all that are there. An id means one only.
+func (i *Images) platformsOf(p pickedImage, wanted []ocispec.Platform) ([]*store.Image, error) {
+	snap := i.store.Snapshot()
 	if len(wanted) == 0 {
-		return nil
+		list := []*store.Image{p.image}
+		for _, other := range snap.Others(p.image.ID) {
+			if len(p.names) > 0 && other.Damage == nil {
+				list = append(list, other)
+			}
+		}
+		return list, nil
 	}
-	var all []ocispec.Platform
-	for _, text := range wanted {
-		p, err := platforms.Parse(text)
+	var list []*store.Image
+	for n := range wanted {
+		img, err := forPlatform(snap, p.image, p.asked, &wanted[n])
 		if err != nil {
-			return errs.Invalid("%v", err)
+			return nil, err
 		}
-		all = append(all, p)
-	}
-	for _, p := range picked {
-		if !slices.ContainsFunc(all, func(w ocispec.Platform) bool { return platforms.OnlyStrict(w).Match(platformOf(p.image)) }) {
-			return checkPlatform(p.image, p.asked, wanted[0])
+		switch {
+		case slices.Contains(list, img):
+		case img.ID == p.image.ID: // the main one is first here, too
+			list = slices.Insert(list, 0, img)
+		default:
+			list = append(list, img)
 		}
 	}
-	return nil
+	return list, nil
 }

@@ -33,6 +33,8 @@ type Image struct {
 	Config []byte
 	Names  []string // canonical references
 	Layers []Layer  // from the bottom
+	// Beside says that it is the last image before it that is not, for another platform.
+	Beside bool
 }
 
 // Layer is a layer of an archive, compressed or not.
@@ -49,6 +51,8 @@ type Layer struct {
 // platforms those wanted are taken; none wanted is the host's.
 func (sp *Spool) Images(ctx context.Context, wanted []ocispec.Platform) ([]Image, error) {
 	switch {
+	case sp.has(manifestFile) && len(wanted) > 1 && sp.has(indexFile):
+		return sp.ociImages(wanted) // the other one has an image for one platform only
 	case sp.has(manifestFile):
 		images, err := sp.dockerImages(wanted)
 		if errdefs.IsNotFound(err) && sp.has(indexFile) {

@@ -1,6 +1,9 @@
 package bundle
 
 import (
+	"slices"
+
+	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/jobengine/engine/internal/errs"
@@ -21,7 +24,7 @@ func (sp *Spool) dockerImages(wanted []ocispec.Platform) ([]Image, error) {
 	if len(items) == 0 {
 		return nil, errs.Invalid("invalid %s: it lists no image", manifestFile)
 	}
-	match := matchAny(wanted)
+	match, missing := matchAny(wanted), slices.Clone(wanted)
 	var images []Image
 	for _, item := range items {
 		config, err := sp.read(item.Config, maxConfigBytes)
@@ -38,6 +41,7 @@ func (sp *Spool) dockerImages(wanted []ocispec.Platform) ([]Image, error) {
 		if !match(p) {
 			continue
 		}
+		missing = slices.DeleteFunc(missing, func(w ocispec.Platform) bool { return platforms.Only(w).Match(p) })
 		var names []string
 		for _, tag := range item.RepoTags {
 			name, err := tagName(tag)
@@ -52,8 +56,8 @@ func (sp *Spool) dockerImages(wanted []ocispec.Platform) ([]Image, error) {
 		}
 		images = append(images, img)
 	}
-	if len(images) == 0 {
-		return nil, noneMatches(wanted)
+	if len(images) == 0 || len(missing) > 0 {
+		return nil, noneMatches(missing)
 	}
 	return images, nil
 }

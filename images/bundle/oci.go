@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -75,14 +76,23 @@ func (sp *Spool) ociImages(wanted []ocispec.Platform) ([]Image, error) {
 		return nil, err
 	}
 	var images []Image
+	missing := slices.Clone(wanted)
 	for _, key := range order {
-		for _, f := range choose(groups[key], wanted) {
+		chosen := choose(groups[key], wanted)
+		for n, f := range chosen {
+			missing = slices.DeleteFunc(missing, func(w ocispec.Platform) bool { return platforms.Only(w).Match(f.platform) })
 			img, err := lr.image(f, key)
 			if err != nil {
 				return nil, err
 			}
+			if n > 0 {
+				img.Beside, img.Names = true, nil
+			}
 			images = append(images, img)
 		}
+	}
+	if len(missing) > 0 {
+		return nil, noneMatches(missing)
 	}
 	if len(images) == 0 {
 		if len(wanted) == 0 {
@@ -247,7 +257,7 @@ func (doc document) check(name string) error {
 }
 
 // choose takes the images for the platforms that are wanted: the best match for
-// each. Without a wish a single image is taken whatever it is for, and of
+// each, the host's first. Without a wish a single image is taken whatever it is for, and of
 // several the host's.
 func choose(images []found, wanted []ocispec.Platform) []found {
 	if len(wanted) == 0 {
@@ -257,6 +267,7 @@ func choose(images []found, wanted []ocispec.Platform) []found {
 		wanted = []ocispec.Platform{platforms.DefaultSpec()}
 	}
 	var out []found
+	host := platforms.Default()
 	for _, w := range wanted {
 		only := platforms.Only(w)
 		var best *found
@@ -265,10 +276,19 @@ func choose(images []found, wanted []ocispec.Platform) []found {
 				best = &images[i]
 			}
 		}
-		if best != nil {
+		if best != nil && !slices.ContainsFunc(out, func(f found) bool { return bytes.Equal(f.config, best.config) }) {
 			out = append(out, *best)
 		}
 	}
+	slices.SortStableFunc(out, func(a, b found) int {
+		switch aHere, bHere := host.Match(a.platform), host.Match(b.platform); {
+		case aHere == bHere:
+			return 0
+		case aHere:
+			return -1
+		}
+		return 1
+	})
 	return out
 }
 

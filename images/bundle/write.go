@@ -27,6 +27,7 @@ type Saved struct {
 	Names    []string // canonical references with tags
 	Parent   digest.Digest
 	Layers   []SavedLayer // from the bottom
+	Others   []Saved      // it for further platforms, under the same names
 }
 
 // SavedLayer is a layer that goes into an archive, uncompressed.
@@ -103,34 +104,27 @@ func layout(images []Saved) (map[string]output, error) {
 		here[digest.FromBytes(img.Config)] = true
 	}
 	for _, img := range images {
-		config := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: digest.FromBytes(img.Config), Size: int64(len(img.Config))}
-		manifest := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config, Layers: []ocispec.Descriptor{}}
-		item := savedItem{Config: blobName(config), Layers: []string{}, LayerSources: map[digest.Digest]ocispec.Descriptor{}}
-		if here[img.Parent] {
-			item.Parent = img.Parent
-		}
-		members[item.Config] = content(img.Config, img.Created)
-		for _, layer := range img.Layers {
-			d := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: layer.DiffID, Size: layer.Bytes}
-			manifest.Layers = append(manifest.Layers, d)
-			item.Layers = append(item.Layers, blobName(d))
-			item.LayerSources[layer.DiffID] = d
-			members[blobName(d)] = output{layer.Bytes, img.Created, layer.Write}
-		}
-		data, err := json.Marshal(manifest)
+		m, item, err := addImage(members, img)
 		if err != nil {
 			return nil, err
 		}
-		m := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromBytes(data), Size: int64(len(data)), Platform: &img.Platform}
-		members[blobName(m)] = content(data, epoch)
+		if here[img.Parent] {
+			item.Parent = img.Parent
+		}
+		entry := m
+		if len(img.Others) > 0 {
+			if entry, err = addIndex(members, m, img.Others); err != nil {
+				return nil, err
+			}
+		}
 		for _, name := range img.Names {
 			tagged, err := splitTag(name)
 			if err != nil {
 				return nil, err
 			}
 			item.RepoTags = append(item.RepoTags, reference.FamiliarString(tagged))
-			m.Annotations = map[string]string{containerdName: name, ocispec.AnnotationRefName: tagged.Tag()}
-			index.Manifests = append(index.Manifests, m)
+			entry.Annotations = map[string]string{containerdName: name, ocispec.AnnotationRefName: tagged.Tag()}
+			index.Manifests = append(index.Manifests, entry)
 			if len(img.Layers) > 0 {
 				repo := reference.FamiliarName(tagged)
 				if repositories[repo] == nil {
@@ -140,7 +134,7 @@ func layout(images []Saved) (map[string]output, error) {
 			}
 		}
 		if len(img.Names) == 0 {
-			index.Manifests = append(index.Manifests, m)
+			index.Manifests = append(index.Manifests, entry)
 		}
 		items = append(items, item)
 	}
@@ -158,6 +152,48 @@ func layout(images []Saved) (map[string]output, error) {
 		members[name] = content(buf.Bytes(), epoch)
 	}
 	return members, nil
+}
+
+// addImage adds an image for one platform to the members.
+func addImage(members map[string]output, img Saved) (ocispec.Descriptor, savedItem, error) {
+	config := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: digest.FromBytes(img.Config), Size: int64(len(img.Config))}
+	manifest := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config, Layers: []ocispec.Descriptor{}}
+	item := savedItem{Config: blobName(config), Layers: []string{}, LayerSources: map[digest.Digest]ocispec.Descriptor{}}
+	members[item.Config] = content(img.Config, img.Created)
+	for _, layer := range img.Layers {
+		d := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: layer.DiffID, Size: layer.Bytes}
+		manifest.Layers = append(manifest.Layers, d)
+		item.Layers = append(item.Layers, blobName(d))
+		item.LayerSources[layer.DiffID] = d
+		members[blobName(d)] = output{layer.Bytes, img.Created, layer.Write}
+	}
+	m, err := addDocument(members, manifest.MediaType, manifest)
+	m.Platform = &img.Platform
+	return m, item, err
+}
+
+// addIndex adds the index of an image for several platforms. Who reads
+// manifest.json only finds the main one.
+func addIndex(members map[string]output, main ocispec.Descriptor, others []Saved) (ocispec.Descriptor, error) {
+	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{main}}
+	for _, other := range others {
+		m, _, err := addImage(members, other)
+		if err != nil {
+			return m, err
+		}
+		index.Manifests = append(index.Manifests, m)
+	}
+	return addDocument(members, index.MediaType, index)
+}
+
+func addDocument(members map[string]output, mediaType string, doc any) (ocispec.Descriptor, error) {
+	data, err := json.Marshal(doc)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	d := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data))}
+	members[blobName(d)] = content(data, epoch)
+	return d, nil
 }
 
 func splitTag(name string) (reference.NamedTagged, error) {

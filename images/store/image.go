@@ -27,6 +27,7 @@ type Image struct {
 	Chain      []digest.Digest // chain ids of the layers from the bottom
 	SizeBytes  int64           // of the files in all layers
 	Parent     digest.Digest   // "" where it is not known
+	Beside     []digest.Digest // the images that have this one's names, which it is for another platform
 	LastTagged time.Time
 	Names      []string // canonical references with tag or digest, sorted
 	Tags       []string // those of Names that have tags, as people write them; never nil

@@ -190,7 +190,7 @@ func (s *Store) readImage(id digest.Digest) *Image {
 	if rec.Version != formatVersion && img.Damage == nil {
 		img.Damage = errs.DataLoss("record has the version %d, not %d", rec.Version, formatVersion)
 	}
-	img.Parent, img.LastTagged = rec.Parent, rec.LastTagged
+	img.Parent, img.Beside, img.LastTagged = rec.Parent, rec.Beside, rec.LastTagged
 	for _, n := range rec.Names {
 		img.names[n.Name] = n.Sequence
 		s.lastSeq = max(s.lastSeq, n.Sequence)

@@ -21,8 +21,9 @@ type NewImage struct {
 	Config     []byte // as it came: its digest is the id
 	Names      []string
 	Parent     digest.Digest
-	LastTagged time.Time // zero leaves it as it is
-	Origin     *Origin   // nil for one that no registry has
+	Beside     digest.Digest // the image that this one is for another platform; "" for none
+	LastTagged time.Time     // zero leaves it as it is
+	Origin     *Origin       // nil for one that no registry has
 }
 
 // Published is what Publish did.
@@ -61,10 +62,14 @@ func (s *Store) Publish(n NewImage, lease *Lease) (Published, error) {
 		out.Existed = true
 		img = have.clone()
 	case have != nil: // damaged: this one takes its place and its names
-		img.Parent, img.LastTagged, img.names = have.Parent, have.LastTagged, maps.Clone(have.names)
+		img.Parent, img.Beside, img.LastTagged, img.names = have.Parent, have.Beside, have.LastTagged, maps.Clone(have.names)
 	}
 	if n.Parent != "" {
 		img.Parent = n.Parent
+	}
+	moreBeside := n.Beside != "" && !slices.Contains(img.Beside, n.Beside)
+	if moreBeside {
+		img.Beside = append(slices.Clone(img.Beside), n.Beside)
 	}
 	if !n.LastTagged.IsZero() {
 		img.LastTagged = n.LastTagged
@@ -72,7 +77,7 @@ func (s *Store) Publish(n NewImage, lease *Lease) (Published, error) {
 	seq = img.addNames(n.Names, seq)
 
 	if out.Existed {
-		if len(n.Names) > 0 || img.Parent != have.Parent {
+		if len(n.Names) > 0 || img.Parent != have.Parent || moreBeside {
 			err = s.writeImageRecord(img, durable.WriteJSON)
 		}
 	} else {
@@ -316,7 +321,7 @@ func (img *Image) clone() *Image {
 
 func (img *Image) record() imageRecord {
 	rec := imageRecord{
-		Version: formatVersion, Parent: img.Parent, LastTagged: img.LastTagged,
+		Version: formatVersion, Parent: img.Parent, Beside: img.Beside, LastTagged: img.LastTagged,
 		Layers: img.Chain, Names: []nameRecord{},
 	}
 	for _, name := range img.Names {

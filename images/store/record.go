@@ -12,7 +12,8 @@ const formatVersion = 1
 // imageRecord is image.json.
 type imageRecord struct {
 	Version    int
-	Parent     digest.Digest `json:",omitempty"` // the image that this one was made from here
+	Parent     digest.Digest   `json:",omitempty"` // the image that this one was made from here
+	Beside     []digest.Digest `json:",omitempty"` // the images that this one is for another platform
 	LastTagged time.Time
 	Names      []nameRecord
 	Layers     []digest.Digest // chain ids from the bottom: what to keep when the config is damaged

@@ -13,6 +13,7 @@ type Snapshot struct {
 	byID   map[digest.Digest]*Image
 	byName map[string]*Image
 	kids   map[digest.Digest][]digest.Digest
+	others map[digest.Digest][]*Image
 }
 
 // ByID gives the image with that id, or nil.
@@ -24,12 +25,27 @@ func (s *Snapshot) ByName(name string) *Image { return s.byName[name] }
 // Children gives the ids of the images that were made here from this one.
 func (s *Snapshot) Children(id digest.Digest) []digest.Digest { return s.kids[id] }
 
+// Others gives the images that this one is for other platforms, newest first.
+func (s *Snapshot) Others(id digest.Digest) []*Image { return s.others[id] }
+
+// Mains gives the images whose names lead to this one, too, for its platform.
+func (s *Snapshot) Mains(img *Image) []*Image {
+	var mains []*Image
+	for _, id := range img.Beside {
+		if main := s.byID[id]; main != nil && id != img.ID {
+			mains = append(mains, main)
+		}
+	}
+	return mains
+}
+
 func newSnapshot(images map[digest.Digest]*Image) *Snapshot {
 	s := &Snapshot{
 		Images: make([]*Image, 0, len(images)),
 		byID:   make(map[digest.Digest]*Image, len(images)),
 		byName: make(map[string]*Image, len(images)),
 		kids:   map[digest.Digest][]digest.Digest{},
+		others: map[digest.Digest][]*Image{},
 	}
 	for id, img := range images {
 		s.Images = append(s.Images, img)
@@ -44,5 +60,10 @@ func newSnapshot(images map[digest.Digest]*Image) *Snapshot {
 	slices.SortFunc(s.Images, func(a, b *Image) int {
 		return cmp.Or(b.Created().Compare(a.Created()), cmp.Compare(a.ID, b.ID))
 	})
+	for _, img := range s.Images {
+		for _, main := range s.Mains(img) {
+			s.others[main.ID] = append(s.others[main.ID], img)
+		}
+	}
 	return s
 }
