@@ -4,28 +4,21 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
-	"strings"
 
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/containerd/platforms"
 )
 
 // addPlatform puts "os[/arch[/variant]]" into a request as the JSON that it
-// takes there; several values make several parameters.
-func addPlatform(query url.Values, platforms ...string) error {
-	for _, s := range platforms {
+// takes there; several values make several parameters. What is left out is
+// this host's, and other names of an architecture are its usual one.
+func addPlatform(query url.Values, texts ...string) error {
+	for _, s := range texts {
 		if s == "" {
 			continue
 		}
-		parts := strings.Split(s, "/")
-		if len(parts) > 3 || parts[0] == "" {
-			return fmt.Errorf("invalid platform: %q: must be os[/arch[/variant]]", s)
-		}
-		p := ocispec.Platform{OS: parts[0]}
-		if len(parts) > 1 {
-			p.Architecture = parts[1]
-		}
-		if len(parts) > 2 {
-			p.Variant = parts[2]
+		p, err := platforms.Parse(s)
+		if err != nil {
+			return fmt.Errorf("invalid platform: %w", err)
 		}
 		text, err := json.Marshal(p)
 		if err != nil {

@@ -14,7 +14,7 @@ func (Images) CmdRmi(c *Cmd, args ...string) error {
 	c.Describe("rmi [OPTIONS] IMAGE [IMAGE...]", "Remove one or more images", "image rm", "image remove", "image rmi")
 	force := c.Flags().BoolP("force", "f", false, "Force removal of the image")
 	noPrune := c.Flags().Bool("no-prune", false, "Do not delete untagged parents")
-	platforms := c.Flags().StringSlice("platform", nil, `Remove only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")`)
+	wanted := c.Flags().StringSlice("platform", nil, `Remove only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")`)
 	args, err := c.Parse(args, AtLeast(1))
 	if err != nil {
 		return err
@@ -27,7 +27,7 @@ func (Images) CmdRmi(c *Cmd, args ...string) error {
 		query.Set("noprune", "1")
 	}
 	platform := url.Values{}
-	if err := addPlatform(platform, *platforms...); err != nil {
+	if err := addPlatform(platform, *wanted...); err != nil {
 		return err
 	}
 	if of := platform["platform"]; len(of) > 0 {

@@ -261,3 +261,24 @@ func TestScratchIsNoImageToPull(t *testing.T) {
 		assert.Error(t, err, "'scratch' is a reserved name")
 	}
 }
+
+// A platform is pushed as an image of its own, under the tag that is named.
+func TestAPlatformIsPushedByTheNameOfAll(t *testing.T) {
+	s := newSeveral(t)
+	r := newShop(t)
+	b := newPuller(t, t.TempDir())
+	_, _, err := b.loadFor(s.archive, "linux/"+far, "linux/"+runtime.GOARCH)
+	assert.NilError(t, err)
+	b.mustTag("multi:1", r.host+"/multi", "1")
+	push := func(platform string) error {
+		_, err := jobs.Push.Run(ctx, b.eng, jobs.PushIn{Image: r.host + "/multi", Tag: "1", Platform: platform}, nil, engine.Stdout(io.Discard))
+		return err
+	}
+	for platform, id := range map[string]string{"linux/" + far: s.far.id(t), "": s.here.id(t)} {
+		assert.NilError(t, push(platform))
+		other := newPuller(t, t.TempDir())
+		other.mustPull(r.host+"/multi", "1")
+		assert.Equal(t, other.idFor(r.host+"/multi:1", ""), id)
+	}
+	assert.ErrorContains(t, push("linux/"+elsewhere), "does not provide the specified platform (linux/"+elsewhere+")")
+}
