@@ -21,3 +21,12 @@ func missing(what string) handler {
 		return errs.NotImplemented("%s is not available yet in this version of engine", what)
 	}
 }
+
+// getAttestations is a route of 1.55. What says how an image was built is no
+// part of the images here.
+func getAttestations(_ *response, r *request) error {
+	if r.version.before(55) {
+		return errs.NotFound("page not found")
+	}
+	return errs.NotImplemented("the image store does not support attestations")
+}

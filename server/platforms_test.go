@@ -101,3 +101,33 @@ func keep[In, Open, Out any](got *any, open Open) func(context.Context, *engine.
 		return out, job.Open(open)
 	}
 }
+
+func TestPrunesStreamForThoseWhoAsk(t *testing.T) {
+	d := start(t, Options{}, func(eng *engine.Engine) {
+		jobs.ImagePrune.Register(eng, func(_ context.Context, _ *engine.Job, in jobs.ImagePruneIn) (out jobs.ImagePruneOut, err error) {
+			out.SpaceReclaimed = 7
+			return out, in.Filters.Check("label")
+		})
+	})
+	const plain = `{"ImagesDeleted":null,"SpaceReclaimed":7}`
+	for line, want := range map[string][2]string{
+		"/images/prune":                {"application/json", plain},
+		"/images/prune?stream=0":       {"application/json", plain},
+		"/v1.55/images/prune?stream=1": {"application/json", plain},
+		"/v1.56/images/prune?stream=1": {"application/jsonl", `{"aux":` + plain + `}`},
+		"/volumes/prune?stream=1":      {"application/jsonl", `{"aux":{"VolumesDeleted":[],"SpaceReclaimed":0}}`},
+	} {
+		a := d.do("POST", line, "")
+		assert.Equal(t, a.StatusCode, 200, line)
+		assert.Equal(t, a.Header.Get("Content-Type"), want[0], line)
+		assert.Equal(t, a.body, want[1]+"\n", line)
+	}
+	assert.Equal(t, d.do("POST", `/images/prune?stream=1&filters={"x":["y"]}`, "").StatusCode, 400)
+}
+
+func TestAttestationsAreNotKept(t *testing.T) {
+	d := start(t, Options{}, nil)
+	for version, status := range map[string]int{"/v1.54": 404, "/v1.55": 501, "": 501} {
+		assert.Equal(t, d.get(version+"/images/a/b:c/attestations").StatusCode, status, version)
+	}
+}

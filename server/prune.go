@@ -10,6 +10,18 @@ import (
 	"github.com/jobengine/engine/jobs"
 )
 
+// writePruned answers with what was removed. Since 1.56 a client may ask for a
+// stream of progress, whose last message has it; ours has no other messages.
+func writePruned(w *response, r *request, report any) error {
+	if r.version.before(56) || !r.flag("stream") {
+		return writeJSON(w, http.StatusOK, report)
+	}
+	w.Header().Set("Content-Type", "application/jsonl")
+	return writeTail(w, struct {
+		Aux any `json:"aux"`
+	}{report})
+}
+
 func (s *Server) postContainersPrune(w *response, r *request) error {
 	f, err := r.filters()
 	if err != nil {
@@ -19,7 +31,7 @@ func (s *Server) postContainersPrune(w *response, r *request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, out.PruneReport)
+	return writePruned(w, r, out.PruneReport)
 }
 
 func (s *Server) postImagesPrune(w *response, r *request) error {
@@ -31,7 +43,7 @@ func (s *Server) postImagesPrune(w *response, r *request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, out.PruneReport)
+	return writePruned(w, r, out.PruneReport)
 }
 
 func (s *Server) postNetworksPrune(w *response, r *request) error {
@@ -43,7 +55,7 @@ func (s *Server) postNetworksPrune(w *response, r *request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, network.PruneReport{NetworksDeleted: out.NetworksDeleted})
+	return writePruned(w, r, network.PruneReport{NetworksDeleted: out.NetworksDeleted})
 }
 
 // There are no volumes with a name and no build cache yet: nothing of them can
@@ -57,7 +69,7 @@ func (s *Server) postVolumesPrune(w *response, r *request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, volume.PruneReport{VolumesDeleted: []string{}})
+	return writePruned(w, r, volume.PruneReport{VolumesDeleted: []string{}})
 }
 
 func (s *Server) postBuildPrune(w *response, r *request) error {
@@ -68,5 +80,5 @@ func (s *Server) postBuildPrune(w *response, r *request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, build.CachePruneReport{})
+	return writePruned(w, r, build.CachePruneReport{})
 }

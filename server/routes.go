@@ -57,6 +57,7 @@ func (s *Server) routes() []route {
 		{"GET", "/images/{name:.+}/get", s.getImageArchive},
 		{"GET", "/images/{name:.+}/json", s.getImage},
 		{"GET", "/images/{name:.+}/history", s.getImageHistory},
+		{"GET", "/images/{name:.+}/attestations", getAttestations},
 		{"POST", "/images/{name:.+}/tag", s.postImageTag},
 		{"DELETE", "/images/{name:.+}", s.deleteImage},
 
