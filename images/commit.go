@@ -83,6 +83,7 @@ func (i *Images) Commit(ctx context.Context, c CommitSpec, changes io.Reader) (i
 		return "", "", err
 	}
 	id = published.Image.ID.String()
+	i.tell(events.ActionCreate, id, published.Image, id)
 	if name != "" {
 		i.tell(events.ActionTag, id, published.Image, name)
 	}

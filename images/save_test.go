@@ -268,7 +268,7 @@ func TestCommitFollowsDockersRules(t *testing.T) {
 	id, name, err := b.Commit(ctx, c, bytes.NewReader(layer))
 	assert.NilError(t, err)
 	assert.Equal(t, name, "made:v1")
-	assert.DeepEqual(t, b.events.take(), []string{"image tag made:v1"})
+	assert.DeepEqual(t, b.events.take(), []string{"image create " + id, "image tag made:v1"})
 	for _, b := range []*bench{b, b.reopen(drivers(t)["vfs"])} {
 		got, err := jobs.ImageInspect.Run(ctx, b.eng, jobs.ImageInspectIn{Image: "made:v1"})
 		assert.NilError(t, err)
