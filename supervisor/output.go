@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -218,15 +219,23 @@ func (o *output) takeTerminal(s spool.Stream, fd int) (int, error) {
 	b := pumpBuffers.Get().(*pumpBuffer)
 	defer pumpBuffers.Put(b)
 	for {
-		n, err := unix.Read(fd, b.raw[:])
-		if err == unix.EINTR {
-			continue
+		n, err := o.copyTerminal(s, fd, b.raw[:])
+		if err != unix.EINTR {
+			return n, err
 		}
-		if n <= 0 {
-			return 0, err
-		}
-		return n, o.spool.Write(s, b.raw[:n])
 	}
+}
+
+// copyTerminal moves what fits into buf. An upgrade in between would take away
+// with this program what is in neither the terminal nor the spool: it holds ForkLock.
+func (o *output) copyTerminal(s spool.Stream, fd int, buf []byte) (int, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	n, err := unix.Read(fd, buf)
+	if n <= 0 {
+		return 0, err
+	}
+	return n, o.spool.Write(s, buf[:n])
 }
 
 // process brings what is new in the spool into the log and tells the watchers.

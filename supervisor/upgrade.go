@@ -102,7 +102,8 @@ func trial(root string, version int, kinds Drivers) error {
 
 // become replaces the process. The gate is closed.
 func (s *supervisor) become(program *os.File, build string) error {
-	// No process may be forked while descriptors are open for the next program.
+	// No process may be forked while descriptors are open for the next program,
+	// and no output of a terminal may be on its way.
 	syscall.ForkLock.Lock()
 	defer syscall.ForkLock.Unlock()
 	h := &handover{}

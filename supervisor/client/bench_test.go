@@ -255,6 +255,10 @@ func (b *bench) output(id string) *client.Output {
 // await reads both streams until want is in one of them.
 func await(t testing.TB, ctx context.Context, out *client.Output, want string) {
 	t.Helper()
+	assert.NilError(t, awaited(ctx, out, want))
+}
+
+func awaited(ctx context.Context, out *client.Output, want string) error {
 	found := errors.New("found")
 	var got [spool.Streams]string
 	err := out.Copy(ctx, [spool.Streams]int64{}, func(s spool.Stream, p []byte) error {
@@ -264,9 +268,10 @@ func await(t testing.TB, ctx context.Context, out *client.Output, want string) {
 		}
 		return nil
 	})
-	if !errors.Is(err, found) {
-		t.Fatalf("no %q in %q: %v", want, got, err)
+	if errors.Is(err, found) {
+		return nil
 	}
+	return fmt.Errorf("no %q in %q: %w", want, got, err)
 }
 
 // all reads both streams to their ends.

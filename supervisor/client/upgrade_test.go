@@ -186,7 +186,7 @@ func TestUpgradeWaitsForStarts(t *testing.T) {
 				for n := 0; work.Err() == nil; n++ {
 					q := b.request(fmt.Sprintf("c%d-%d", worker, n), driver)
 					q.Tty = n%2 == 1
-					b.writeBundle(q, exectest.Script("echo out", "trap 'exit 3' TERM", "while :; do sleep 0.01; done")...)
+					b.writeBundle(q, exectest.Script("trap 'exit 3' TERM", "echo out", "while :; do sleep 0.01; done")...)
 					p, err := b.Create(b.ctx, q)
 					if !assert.Check(t, err, "create") {
 						return
@@ -201,9 +201,16 @@ func TestUpgradeWaitsForStarts(t *testing.T) {
 					e := b.exit(q.ID, "x")
 					assert.Check(t, e.ExitCode == 4, "%+v", e)
 					b.Ack(e)
+					// The first process of a container does not get signals that it does not wait for.
+					out, err := b.Output(b.ctx, q.ID)
+					if !assert.Check(t, err, "output") {
+						return
+					}
+					assert.Check(t, awaited(b.ctx, out, "out"))
+					out.Close()
 					assert.Check(t, b.Signal(b.ctx, q.ID, syscall.SIGTERM), "signal")
 					e = b.exit(q.ID, "")
-					assert.Check(t, e.ExitCode == 3 || e.ExitCode == 143, "%+v", e)
+					assert.Check(t, e.ExitCode == 3, "%+v", e)
 					b.Ack(e)
 					assert.Check(t, b.Delete(b.ctx, q.ID), "delete")
 				}
@@ -224,6 +231,45 @@ func TestUpgradeWaitsForStarts(t *testing.T) {
 		steady(t, pid, before)
 		assert.Equal(t, len(zombies(t, pid)), 0)
 	})
+}
+
+// TestUpgradeLosesNoOutputOfATerminal: what a pty gives is with the supervisor
+// alone until it is in the spool.
+func TestUpgradeLosesNoOutputOfATerminal(t *testing.T) {
+	b := newBench(t)
+	const lines = 150000
+	q := b.request("c", "fake")
+	q.Tty = true
+	b.writeBundle(q, exectest.Script("i=0", fmt.Sprintf("while [ $i -lt %d ]; do echo line $i; i=$((i+1)); done", lines))...)
+	p, err := b.Create(b.ctx, q)
+	assert.NilError(t, err)
+	protocol.CloseAll([]*os.File{p.PidFD, p.TTY})
+	out := b.output("c")
+	assert.NilError(t, b.Start(b.ctx, "c"))
+	ended := make(chan struct{})
+	var text strings.Builder
+	var all sync.WaitGroup
+	all.Go(func() {
+		defer close(ended)
+		assert.Check(t, out.Copy(b.ctx, [spool.Streams]int64{}, func(_ spool.Stream, p []byte) error {
+			text.Write(p)
+			return nil
+		}))
+	})
+	for n, going := 0, true; going; n++ {
+		select {
+		case <-ended:
+			t.Logf("%d upgrades", n)
+			going = false
+		default:
+			assert.NilError(t, b.Upgrade(b.ctx))
+		}
+	}
+	all.Wait()
+	for n, line := range strings.Split(strings.TrimSpace(text.String()), "\r\n") {
+		assert.Equal(t, line, fmt.Sprintf("line %d", n))
+	}
+	assert.Equal(t, strings.Count(text.String(), "\n"), lines)
 }
 
 func TestFailedUpgradeLeavesTheOldOneAtWork(t *testing.T) {
